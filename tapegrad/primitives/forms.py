@@ -1,0 +1,288 @@
+"""Forms: how a call is written as an entry, and how that entry is read.
+
+A form is one primitive with one pattern of traced arguments, known to the tape by a small int. `PULL`
+takes a cotangent through an entry to its parents; `LIFT` makes the entry's values tracers again, of the
+frames around the one that reads, so that rules that meet them are recorded there; `NAMES` tells a person.
+
+The functions that are called most, of one and two arguments, have a quick path here that is taken when
+the traced arguments share a scope and the rest are plain numbers and arrays. Whatever else there is goes
+to `general`. Their entries are
+
+    (index, mask, form, spec, parent, its spec, [parent, its spec,] answer, argument, [argument])
+
+where answer and arguments are None unless the rules read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..tape import Entry, Scope
+from ..tracer import _NUMBERS, Tracer, spec_of, tracer
+from .cotangent import conform
+from .rules import KEEP, SHAPE, Definition, Key
+
+Pull = Callable[[Any, Entry, Any, int], None]
+Lift = Callable[[Entry, dict[int, Scope]], Entry]
+Binary = Callable[[Any, Any], Any]
+
+PULL: list[Pull] = []
+LIFT: list[Lift] = []
+NAMES: list[str] = []
+
+QUICK = frozenset({float, int, np.ndarray, np.float64, np.float32, complex, np.int64, np.complex128})
+
+_ndarray = np.ndarray
+_spec = _NUMBERS.get
+
+
+def form(name: str, pull: Pull, lift: Lift) -> int:
+    """Register how to read one kind of entry; returns the int that stands in it."""
+    PULL.append(pull)
+    LIFT.append(lift)
+    NAMES.append(name)
+    return len(PULL) - 1
+
+
+def _pull_input(g: Any, e: Entry, cots: Any, bit: int) -> None:
+    c = cots[e[4]]
+    cots[e[4]] = g if c is None else c + g
+
+
+# what enters a frame while frames around it trace it: (index, mask, form, spec, index outside)
+INPUT = form("input", _pull_input, lambda e, scopes: e)
+
+
+def through(g: Any, _y: Any, _x: Any, _z: Any) -> Any:
+    """The rule of an argument that is passed on as it is: the cotangent, unchanged.
+
+    Adding a constant needs no entry: the sum has the index, and so the cotangent, of what it was added to.
+    """
+    return g
+
+
+def quick(definition: Definition) -> bool:
+    """Whether the quick paths can serve: one rule an argument, none of which wants a placeholder."""
+    rules = [definition.rules.get(key) for key in range(len(definition.names))]
+    return not any(rule is None or SHAPE in (rule.y, *rule.arguments) for rule in rules)
+
+
+def unary(definition: Definition, slow: Callable[..., Any]) -> Callable[[Any], Any]:
+    """The function of one argument that records itself, for a definition that is `quick`."""
+    body, name, broadcasts = definition.body, definition.name, definition.elementwise
+    rule = definition.rules[0].call
+    y_fate, (x_fate,) = definition.plan((0,), 1)
+    keep_y, keep_x = y_fate == KEEP, x_fate == KEEP
+
+    def pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
+        _, _, _, _, p, sp, y, x = e
+        r = rule(g, y, x)
+        t = type(r)
+        if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp:
+            if r is None:
+                return
+            r = conform(r, sp, name, 0, broadcasts)
+        c = cots[p]
+        cots[p] = r if c is None else c + r
+
+    def lift(e: Entry, scopes: dict[int, Scope]) -> Entry:
+        i, mask, number, spec, p, sp, y, x = e
+        s = scopes[mask]
+        if keep_y:
+            y = tracer(y, i, s, spec)
+        if keep_x:
+            x = tracer(x, p, s, sp)
+        return i, mask, number, spec, p, sp, y, x
+
+    number = form(name, pull, lift)
+
+    def call(x: Any) -> Any:
+        if type(x) is not Tracer:
+            return body(x) if type(x) in QUICK else slow(x)
+        a = x._value
+        y = body(a)
+        t = type(y)
+        made = Tracer()
+        made._value = y
+        made._scope = s = x._scope
+        made._index = i = next(s.count)
+        made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
+        s.record((i, s.mask, number, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None))
+        return made
+
+    return call
+
+
+def binary(definition: Definition) -> Callable[[Binary, Binary], tuple[Binary, Binary]]:
+    """A maker of functions of two arguments that record themselves, for a definition that is `quick`.
+
+    From `operate`, which computes on plain values (NumPy's function, or Python's operator), and `slow`,
+    which serves every other call, it makes the function that records, and the same with its arguments
+    swapped, which a reflected operator needs.
+    """
+    name, broadcasts = definition.name, definition.elementwise
+    rule_x, rule_z = definition.rules[0].call, definition.rules[1].call
+    same_x, same_z = rule_x is through, rule_z is through
+
+    def keeps(keys: tuple[Key, ...]) -> tuple[bool, bool, bool]:
+        y, (x, z) = definition.plan(keys, 2)
+        return y == KEEP, x == KEEP, z == KEEP
+
+    x_y, x_x, x_z = keeps((0,))
+    z_y, z_x, z_z = keeps((1,))
+    b_y, b_x, b_z = keeps((0, 1))
+
+    def pull_x(g: Any, e: Entry, cots: Any, bit: int) -> None:
+        _, _, _, _, p, sp, y, x, z = e
+        r = rule_x(g, y, x, z)
+        t = type(r)
+        if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp:
+            if r is None:
+                return
+            r = conform(r, sp, name, 0, broadcasts)
+        c = cots[p]
+        cots[p] = r if c is None else c + r
+
+    def pull_z(g: Any, e: Entry, cots: Any, bit: int) -> None:
+        _, _, _, _, p, sp, y, x, z = e
+        r = rule_z(g, y, x, z)
+        t = type(r)
+        if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp:
+            if r is None:
+                return
+            r = conform(r, sp, name, 1, broadcasts)
+        c = cots[p]
+        cots[p] = r if c is None else c + r
+
+    def pull_both(g: Any, e: Entry, cots: Any, bit: int) -> None:
+        _, _, _, _, p, sp, q, sq, y, x, z = e
+        r = rule_x(g, y, x, z)
+        t = type(r)
+        if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp and r is not None:
+            r = conform(r, sp, name, 0, broadcasts)
+        if r is not None:
+            c = cots[p]
+            cots[p] = r if c is None else c + r
+        r = rule_z(g, y, x, z)
+        t = type(r)
+        if t is not sq and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sq and r is not None:
+            r = conform(r, sq, name, 1, broadcasts)
+        if r is not None:
+            c = cots[q]
+            cots[q] = r if c is None else c + r
+
+    def lift_x(e: Entry, scopes: dict[int, Scope]) -> Entry:
+        i, mask, number, spec, p, sp, y, x, z = e
+        s = scopes[mask]
+        if x_y:
+            y = tracer(y, i, s, spec)
+        if x_x:
+            x = tracer(x, p, s, sp)
+        return i, mask, number, spec, p, sp, y, x, z
+
+    def lift_z(e: Entry, scopes: dict[int, Scope]) -> Entry:
+        i, mask, number, spec, p, sp, y, x, z = e
+        s = scopes[mask]
+        if z_y:
+            y = tracer(y, i, s, spec)
+        if z_z:
+            z = tracer(z, p, s, sp)
+        return i, mask, number, spec, p, sp, y, x, z
+
+    def lift_both(e: Entry, scopes: dict[int, Scope]) -> Entry:
+        i, mask, number, spec, p, sp, q, sq, y, x, z = e
+        s = scopes[mask]
+        if b_y:
+            y = tracer(y, i, s, spec)
+        if b_x:
+            x = tracer(x, p, s, sp)
+        if b_z:
+            z = tracer(z, q, s, sq)
+        return i, mask, number, spec, p, sp, q, sq, y, x, z
+
+    form_x = form(name, pull_x, lift_x)
+    form_z = form(name, pull_z, lift_z)
+    form_both = form(name, pull_both, lift_both)
+
+    def make(operate: Binary, slow: Binary) -> tuple[Binary, Binary]:
+        def call(x: Any, z: Any) -> Any:
+            if type(x) is Tracer:
+                a = x._value
+                s = x._scope
+                if type(z) in QUICK:
+                    try:
+                        y = operate(a, z)
+                    except ArithmeticError:
+                        y = edge(definition.body, a, z)
+                    t = type(y)
+                    made = Tracer()
+                    made._value = y
+                    made._scope = s
+                    made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
+                    if same_x and spec == x._spec and s.ended is None:
+                        made._index = x._index
+                        return made
+                    made._index = i = next(s.count)
+                    s.record(
+                        (i, s.mask, form_x, spec, x._index, x._spec,
+                         y if x_y else None, a if x_x else None, z if x_z else None)
+                    )  # fmt: skip
+                    return made
+                if type(z) is Tracer and z._scope is s:
+                    b = z._value
+                    try:
+                        y = operate(a, b)
+                    except ArithmeticError:
+                        y = edge(definition.body, a, b)
+                    t = type(y)
+                    made = Tracer()
+                    made._value = y
+                    made._scope = s
+                    made._index = i = next(s.count)
+                    made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
+                    s.record(
+                        (i, s.mask, form_both, spec, x._index, x._spec, z._index, z._spec,
+                         y if b_y else None, a if b_x else None, b if b_z else None)
+                    )  # fmt: skip
+                    return made
+                return slow(x, z)
+            return swapped(z, x)
+
+        def swapped(z: Any, x: Any) -> Any:
+            if type(z) is not Tracer or type(x) not in QUICK:
+                return slow(x, z)
+            b = z._value
+            try:
+                y = operate(x, b)
+            except ArithmeticError:
+                y = edge(definition.body, x, b)
+            t = type(y)
+            made = Tracer()
+            made._value = y
+            made._scope = s = z._scope
+            made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
+            if same_z and spec == z._spec and s.ended is None:
+                made._index = z._index
+                return made
+            made._index = i = next(s.count)
+            s.record(
+                (i, s.mask, form_z, spec, z._index, z._spec,
+                 y if z_y else None, x if z_x else None, b if z_z else None)
+            )  # fmt: skip
+            return made
+
+        return call, swapped
+
+    return make
+
+
+def edge(body: Binary, x: Any, z: Any) -> Any:
+    """Where Python's arithmetic raises NumPy's gives inf or nan; of two Python numbers that stays one."""
+    y = body(x, z)
+    return y.item() if type(x) in _PYTHON and type(z) in _PYTHON else y
+
+
+_PYTHON = (float, int, complex)

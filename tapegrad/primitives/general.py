@@ -1,0 +1,277 @@
+"""The general path: any call of any primitive.
+
+It takes keywords, tracers inside containers, several outputs, traced arguments of different scopes, and
+tapes that keep everything. Its entries are
+
+    (index, mask, form, spec, answer, arguments, keyword arguments, edges, outputs)
+
+An edge `(key, leaf, leaves, parent, mask, spec)` is one traced argument, or one leaf of a container that
+is an argument. Of a call with several outputs each has an index and an entry of its own, which picks it
+from the call: (index, mask, PICK, spec, index of the call, position, number of outputs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from .. import tree
+from ..errors import CotangentError, PrimitiveError
+from ..tape import Entry, Scope, union
+from ..tracer import CompleteTracer, Tracer, dtype_of, is_inexact, shape_of, spec_of, tracer
+from .cotangent import conform
+from .forms import form
+from .rules import DROP, KEEP, Definition, Key, Placeholder, placeholder
+
+# the types of an argument that need no second look
+LEAVES = frozenset(
+    {float, int, bool, complex, str, type(None), slice, type, type(Ellipsis), np.ndarray}
+    | {np.dtype(code).type for code in np.typecodes["All"]}
+)
+_TRACERS = (Tracer, CompleteTracer)
+_KEEP_ALL = (KEEP,) * 64
+
+Edge = tuple[Key, int, int, int, int, Any]
+
+
+def _pull_pick(g: Any, e: Entry, cots: Any, bit: int) -> None:
+    call, position, n = e[4:]
+    c = cots[call]
+    if c is None:
+        c = cots[call] = [None] * n
+    c[position] = g if c[position] is None else c[position] + g
+
+
+PICK = form("output", _pull_pick, lambda e, scopes: e)
+
+
+def make_form(definition: Definition) -> int:
+    """Register the general form of a primitive."""
+    name, elementwise = definition.name, definition.elementwise
+
+    def pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
+        _, _, _, _, y, args, kwargs, edges, outputs = e
+        if outputs is not None:
+            g = _gather(g, outputs)
+        results = _all_at_once(definition, g, y, args, kwargs) if definition.joint is not None else {}
+        for key, leaf, leaves, parent, mask, spec in edges:
+            if not mask & bit:
+                continue
+            if key in results:
+                r = results[key]
+            else:
+                r = results[key] = definition.rules[key].call(g, y, *args, **kwargs)
+            if leaves and r is not None:
+                r = _leaves(r, leaves, name, key)[leaf]
+            if r is None:
+                continue
+            r = conform(r, spec, name, key, elementwise)
+            c = cots[parent]
+            cots[parent] = r if c is None else c + r
+
+    def lift(e: Entry, scopes: dict[int, Scope]) -> Entry:
+        i, mask, number, spec, y, args, kwargs, edges, outputs = e
+        args, kwargs = list(args), dict(kwargs)
+        containers: dict[Key, Any] = {}
+        for key, leaf, leaves, parent, edge_mask, edge_spec in edges:
+            s = scopes[edge_mask]
+            held = args if isinstance(key, int) else kwargs
+            if s is None or not _is_kept(held[key]):  # type: ignore[call-overload]
+                continue
+            if leaves:
+                if key not in containers:
+                    containers[key] = tree.flatten(held[key])  # type: ignore[call-overload]
+                values = containers[key][0]
+                if _is_kept(values[leaf]):
+                    values[leaf] = tracer(values[leaf], parent, s, edge_spec)
+            else:
+                held[key] = tracer(held[key], parent, s, edge_spec)  # type: ignore[call-overload]
+        for key, (values, structure) in containers.items():
+            (args if isinstance(key, int) else kwargs)[key] = structure.unflatten(values)  # type: ignore[call-overload]
+        if _is_kept(y):
+            s = scopes[mask]
+            if outputs is None:
+                y = tracer(y, i, s, spec)
+            else:
+                values, structure = tree.flatten(y)
+                for position, (index, out_spec) in enumerate(outputs[1]):
+                    if index is not None and _is_kept(values[position]):
+                        values[position] = tracer(values[position], index, s, out_spec)
+                y = structure.unflatten(values)
+        return i, mask, number, spec, y, tuple(args), kwargs, edges, outputs
+
+    return form(name, pull, lift)
+
+
+def _is_kept(value: Any) -> bool:
+    return value is not None and type(value) is not Placeholder
+
+
+def _gather(g: list[Any], outputs: Any) -> Any:
+    """The cotangents of several outputs in their structure, zeros for those that were not used."""
+    structure, kinds = outputs
+    return structure.unflatten(
+        [
+            np.zeros(shape_of(spec), dtype_of(spec)) if c is None and spec is not None else c
+            for c, (_, spec) in zip(g, kinds, strict=True)
+        ]
+    )
+
+
+def _all_at_once(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) -> dict[Key, Any]:
+    """The results of a rule for all arguments, by argument."""
+    assert definition.joint is not None
+    given = definition.joint.call(g, y, *args, **kwargs)
+    every: list[Key] = [*range(len(args)), *definition.keyword_only]
+    carrying = [key for key in every if key not in definition.nondiff]
+    if len(carrying) == 1 and not (isinstance(given, (tuple, list)) and len(given) == 1):
+        return {carrying[0]: given}
+    if isinstance(given, (tuple, list)):
+        for keys in (carrying, every):
+            if len(given) == len(keys):
+                return dict(zip(keys, given, strict=True))
+    what = f"{len(given)} cotangents" if isinstance(given, (tuple, list)) else f"a {type(given).__name__}"
+    raise CotangentError(
+        f"the rule of {definition.name} for all arguments gave {what}",
+        f"arguments that carry a derivative: {len(carrying)}",
+        "return a tuple with one cotangent for each of them, None where there is no derivative",
+    )
+
+
+def _leaves(r: Any, n: int, name: str, key: Key) -> Any:
+    """The cotangents of the leaves of a container, from what a rule gave for the whole of it."""
+    leaves = r
+    if tree.is_node(r):
+        leaves = tree.leaves(r, is_leaf=lambda x: x is None)
+    elif not hasattr(r, "shape") or not r.shape:
+        leaves = ()
+    if len(leaves) != n:
+        raise CotangentError(
+            f"the rule of {name} for argument {key!r} gave {len(leaves) or 'no'} cotangents",
+            f"the argument is a container with {n} leaves",
+            "return a list with one cotangent for each leaf, None where there is no derivative",
+        )
+    return leaves
+
+
+def make_record(definition: Definition, number: int, body: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that makes any call of a primitive, and records it where an argument is traced."""
+    name, count, constants = definition.name, len(definition.names), definition.constants
+
+    def record(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != count or definition.keyword_only:
+            args, kwargs = definition.bind(args, kwargs)
+        found: list[tuple[Key, int, int, Tracer]] = []
+        plain = []
+        for key, a in enumerate(args):
+            t = type(a)
+            if t in _TRACERS:
+                if key not in constants:
+                    found.append((key, 0, 0, a))
+                a = a._value
+            elif t not in LEAVES and tree.is_node(a):
+                a = _unwrap(key, a, found)
+            plain.append(a)
+        options = {}
+        for word, a in kwargs.items():
+            if type(a) in _TRACERS:
+                found.append((word, 0, 0, a))
+                a = a._value
+            elif type(a) not in LEAVES and tree.is_node(a):
+                a = _unwrap(word, a, found)
+            options[word] = a
+        if not found:
+            return body(*plain, **options)
+        if definition.refused:
+            definition.refuse(plain, options)
+        keys = tuple(dict.fromkeys([edge[0] for edge in found]))
+        y_fate, fates = definition.plan(keys, len(plain))
+        y = body(*plain, **options)
+        scope = found[0][3]._scope
+        for edge in found:
+            if edge[3]._scope is not scope:
+                scope = union(scope, edge[3]._scope)
+        edges = tuple([(k, leaf, n, t._index, t._scope.mask, t._spec) for k, leaf, n, t in found])
+        mask = scope.mask
+        if scope.complete:
+            y_fate, fates = KEEP, _KEEP_ALL
+        elif min(fates, default=KEEP) != KEEP:
+            plain = [a if fate == KEEP else _lesser(a, fate) for a, fate in zip(plain, fates, strict=True)]
+        saved = tuple(plain)
+        if tree.is_node(y) and y is not None:
+            return _several(definition, number, y, y_fate, saved, options, edges, scope)
+        if isinstance(y, Tracer):
+            raise _closed_over(name)
+        if not is_inexact(y):
+            return y
+        i = next(scope.count)
+        spec = spec_of(y)
+        scope.record((i, mask, number, spec, y if y_fate == KEEP else _lesser(y, y_fate), saved, options, edges, None))
+        made = tracer(y, i, scope, spec)
+        if definition.views and type(y) is np.ndarray:
+            _note_view(made, found[0][3])
+        return made
+
+    return record
+
+
+def _note_view(made: Tracer, source: Tracer) -> None:
+    """Remember a tracer whose array shares memory with the one that it was made from."""
+    if type(source._value) is np.ndarray and np.may_share_memory(made._value, source._value):
+        tape = made._scope.tape
+        if tape.views is None:
+            tape.views = WeakValueDictionary()
+        tape.views[id(made)] = made
+
+
+def _lesser(value: Any, fate: int) -> Any:
+    """What is kept of a value that the rules do not read: its shape, or nothing; plain settings stay."""
+    if type(value) in (int, bool, str, type(None)):
+        return value
+    return None if fate == DROP else placeholder(value)
+
+
+def _unwrap(key: Key, container: Any, found: list[tuple[Key, int, int, Tracer]]) -> Any:
+    """The container with plain values, its tracers added to those found; itself if there are none."""
+    leaves, structure = tree.flatten(container)
+    traced = [(key, k, len(leaves), leaf) for k, leaf in enumerate(leaves) if type(leaf) in _TRACERS]
+    if not traced:
+        return container
+    found += traced
+    return structure.unflatten([leaf._value if type(leaf) in _TRACERS else leaf for leaf in leaves])
+
+
+def _several(
+    definition: Definition, number: int, y: Any, fate: int, saved: Any, options: Any, edges: Any, scope: Scope
+) -> Any:
+    """Record a call that gave a tuple (or another container) of outputs; each becomes a tracer."""
+    values, structure = tree.flatten(y)
+    call = next(scope.count)
+    kinds: list[tuple[int | None, Any]] = []
+    picks = []
+    for position, value in enumerate(values):
+        if isinstance(value, Tracer):
+            raise _closed_over(definition.name)
+        if is_inexact(value):
+            index, spec = next(scope.count), spec_of(value)
+            picks.append((index, scope.mask, PICK, spec, call, position, len(values)))
+            kinds.append((index, spec))
+            values[position] = tracer(value, index, scope, spec)
+        else:
+            kinds.append((None, spec_of(value) if hasattr(value, "shape") else None))
+    kept = y if fate == KEEP else _lesser(y, fate)
+    scope.record((call, scope.mask, number, None, kept, saved, options, edges, (structure, tuple(kinds))))
+    for pick in picks:
+        scope.record(pick)
+    return structure.unflatten(values)
+
+
+def _closed_over(name: str) -> PrimitiveError:
+    return PrimitiveError(
+        f"the body of {name} returned a traced value",
+        "a body runs on plain values; this one closed over a traced value",
+        f"make that value an argument of {name}",
+    )

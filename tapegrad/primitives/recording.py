@@ -1,0 +1,148 @@
+"""The border of a frame: leaves go in as tracers, values come out lowered to the frames around."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import tree
+from ..errors import EscapedTracerError, InputError
+from ..tape import Frame, escaped
+from ..tracer import Tracer, dtype_of, is_inexact, shape_of, spec_of, tracer
+from .forms import INPUT
+
+
+def enter(frame: Frame, leaf: Any, path: Callable[[], str]) -> Tracer:
+    """A tracer of this frame for one leaf of an argument; `path` names the leaf should it be refused."""
+    if isinstance(leaf, Tracer):
+        outside = leaf._scope
+        if outside.ended is not None:
+            raise escaped(outside.ended)
+        if outside.tape is not frame.tape:
+            raise EscapedTracerError(
+                f"{frame.name} got a traced value of another thread or task",
+                f"{path()} is {leaf!r}",
+                "differentiate within one thread, or pass tapegrad.stop_gradient(x)",
+            )
+        index = next(outside.count)
+        outside.record((index, outside.mask, INPUT, leaf._spec, leaf._index))
+        return tracer(leaf._value, index, frame.tape.scope(outside.mask | frame.bit), leaf._spec)
+    kind = type(leaf)
+    if kind is int:
+        leaf = float(leaf)
+    elif not is_inexact(leaf) or not (kind is np.ndarray or kind is float or kind is complex or _is_scalar(leaf)):
+        raise _refused(leaf, frame.name, path())
+    scope = frame.scope
+    return tracer(leaf, next(scope.count), scope, spec_of(leaf))
+
+
+def _is_scalar(leaf: Any) -> bool:
+    return isinstance(leaf, np.generic)
+
+
+def _refused(leaf: Any, name: str, path: str) -> InputError:
+    kind = type(leaf)
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is not None and isinstance(leaf, (np.ndarray, np.generic)):
+        if kind is np.ndarray or isinstance(leaf, np.generic):
+            return InputError(
+                f"{name} cannot differentiate by {path}: it has dtype {dtype}",
+                f"shape {leaf.shape}; what can vary continuously has a dtype of floats or complex numbers",
+                f"pass {path}.astype(float)" if dtype.kind in "iub" else "pass numbers as an array of floats",
+            )
+        return InputError(
+            f"{name} cannot differentiate by {path}: it is a {kind.__module__}.{kind.__name__}",
+            "subclasses of ndarray lose what makes them special, or the derivative",
+            "pass a plain array: numpy.asarray(x)",
+        )
+    return InputError(
+        f"{name} cannot differentiate by {path}: it is a {kind.__name__}",
+        "what can be differentiated by: floats, complex numbers, arrays of them, and nests of these "
+        "(list, tuple, dict, None, registered classes)",
+        "register a class of your own with tapegrad.tree.register_dataclass or register_node, or choose argnums",
+    )
+
+
+def lower(frame: Frame, value: Any) -> Any:
+    """A value that leaves the frame, as the frames around it see it: a tracer of theirs, or plain."""
+    if isinstance(value, Tracer):
+        scope = value._scope
+        if scope.ended is not None:
+            raise escaped(scope.ended)
+        mask = scope.mask & ~frame.bit if scope.tape is frame.tape else scope.mask
+        if not mask:
+            return value._value
+        return tracer(value._value, value._index, scope.tape.scope(mask), value._spec)
+    if tree.is_node(value) and value is not None:
+        leaves, structure = tree.flatten(value)
+        return structure.unflatten([lower(frame, leaf) for leaf in leaves]) if leaves else value
+    return value
+
+
+def zeros(leaf: Any) -> Any:
+    """The cotangent of a leaf that nothing depends on."""
+    value = leaf._value if isinstance(leaf, Tracer) else leaf
+    if type(value) is np.ndarray:
+        return np.zeros(value.shape, value.dtype)
+    return 0.0 if type(value) is int else type(value)(0)
+
+
+def finish(leaf: Any, g: Any) -> Any:
+    """A cotangent as the caller gets it: of the leaf's own kind, in memory of its own."""
+    if g is None:
+        return zeros(leaf)
+    if isinstance(g, Tracer):
+        return g
+    value = leaf._value if isinstance(leaf, Tracer) else leaf
+    kind = type(value)
+    if kind is np.ndarray:
+        if type(g) is not np.ndarray:
+            return np.array(g, value.dtype)
+        return g if g.base is None and g.flags.writeable and _references(g) <= _ALONE else g.copy()
+    if kind is int or kind is float:
+        return g if type(g) is float else float(g)
+    return g if type(g) is kind else kind(g)
+
+
+def _references(g: Any) -> int:
+    return sys.getrefcount(g)
+
+
+def _calibrate() -> int:
+    """How many references `finish` sees to an array that its caller alone holds, as `collect` holds it."""
+    if sys.implementation.name != "cpython":
+        return -1
+    seen: list[int] = []
+
+    def probe(leaf: Any, g: Any) -> None:
+        seen.append(_references(g))
+
+    cots = [np.empty(1)]
+    for k in range(1):
+        g, cots[k] = cots[k], None  # type: ignore[call-overload]
+        probe(None, g)
+    return seen[0]
+
+
+_ALONE = _calibrate()
+
+
+def collect(leaves: Sequence[Any], indices: Sequence[int], cots: Any) -> list[Any]:
+    """The cotangents of a frame's inputs, after a reading."""
+    results = []
+    for leaf, index in zip(leaves, indices, strict=True):
+        g, cots[index] = cots[index], None
+        results.append(finish(leaf, g))
+    return results
+
+
+def describe(value: Any) -> str:
+    """A value in an error message."""
+    if isinstance(value, Tracer):
+        return f"shape {shape_of(value._spec)}, dtype {dtype_of(value._spec)}"
+    if isinstance(value, (np.ndarray, np.generic)):
+        return f"shape {value.shape}, dtype {value.dtype}"
+    return type(value).__name__

@@ -1,0 +1,316 @@
+"""What is known of a primitive: its body, its parameters, its rules, and what of a call the rules read."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import MissingRuleError, PrimitiveError, RuleError
+from ..tracer import Spec, dtype_of, shape_of, spec_of
+
+Key = int | str  # an argument: its position, or its name if it is keyword-only
+
+DROP, SHAPE, KEEP = 0, 1, 2  # what the tape holds of a value: nothing, a placeholder, the value
+
+
+REFUSED = ("out", "where", "initial")  # parameters of NumPy's that no rule knows
+
+
+class Placeholder:
+    """What a rule gets for a parameter that begins with an underscore: shape and dtype without the values."""
+
+    __slots__ = ("dtype", "shape")
+    __array_ufunc__ = None
+
+    def __init__(self, spec: Spec) -> None:
+        self.shape = shape_of(spec)
+        self.dtype = dtype_of(spec)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"Placeholder(shape={self.shape}, dtype={self.dtype})"
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func in (np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like):
+            empty = np.broadcast_to(np.zeros((), self.dtype), self.shape)
+            return func(*(empty if a is self else a for a in args), **kwargs)
+        return self.__array__()
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise RuleError(
+            "a rule read the values of a parameter whose name begins with an underscore",
+            f"such a value is not kept on the tape; here it had shape {self.shape}, dtype {self.dtype}",
+            "take the underscore from the parameter's name",
+        )
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array_function__")
+
+
+def placeholder(value: Any) -> Any:
+    """A placeholder for an array, containers of arrays included; anything else as it is."""
+    if _is_array(value):
+        return Placeholder(spec_of(value))
+    if isinstance(value, (list, tuple)):
+        return [placeholder(v) for v in value]
+    return value
+
+
+class Rule:
+    """A rule, with what it reads: of the answer, and of each argument."""
+
+    __slots__ = ("arguments", "call", "rest", "y")
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.call = call
+        fates = []
+        self.rest = DROP
+        for p in inspect.signature(call).parameters.values():
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+                fates.append(KEEP if not p.name.startswith("_") else SHAPE if _reads(call, p.name) else DROP)
+            elif p.kind is p.VAR_POSITIONAL:
+                self.rest = KEEP
+        self.y = fates[1] if len(fates) > 1 else self.rest
+        self.arguments = fates[2:]
+
+    def fate(self, position: int) -> int:
+        return self.arguments[position] if position < len(self.arguments) else self.rest
+
+
+def _reads(function: Callable[..., Any], name: str) -> bool:
+    """Whether the function's code touches the parameter; yes where that cannot be seen."""
+    code = getattr(function, "__code__", None)
+    if code is None or name in code.co_cellvars:
+        return True
+    for instruction in dis.get_instructions(code):
+        value = instruction.argval
+        if value == name or (isinstance(value, tuple) and name in value):
+            return True
+    return False
+
+
+class Definition:
+    """A primitive: its body, its parameters and its rules."""
+
+    def __init__(
+        self,
+        body: Callable[..., Any],
+        name: str,
+        nondiff: Sequence[str] = (),
+        constants: Sequence[str] = (),
+        elementwise: bool = False,
+        views: bool = False,
+    ) -> None:
+        self.body = body
+        self.name = name
+        self.elementwise = elementwise  # what its rules give may need to be unbroadcast
+        self.views = views  # its result may share memory with its argument
+        self.rules: dict[Key, Rule] = {}
+        self.joint: Rule | None = None
+        self.plans: dict[Any, tuple[int, tuple[int, ...]]] = {}
+        self.names: list[str | None] = []  # of positional parameters; None where only the position counts
+        self.defaults: dict[str | int, Any] = {}
+        self.keyword_only: list[str] = []
+        self.variadic = self.options = False
+        self.signature: inspect.Signature | None = None
+        if isinstance(body, np.ufunc):
+            self.names, self.options = [None] * body.nin, True
+        else:
+            self._read_signature(body)
+        self.nondiff = frozenset(self.key(argument) for argument in nondiff)
+        self.constants = frozenset(self.key(argument) for argument in constants)  # derivative zero
+        self.refused = [self.key(word) for word in REFUSED if word in (*self.names, *self.keyword_only)]
+
+    def _read_signature(self, body: Callable[..., Any]) -> None:
+        try:
+            self.signature = inspect.signature(body)
+        except (TypeError, ValueError):  # a built-in that does not tell
+            self.variadic = self.options = True
+            return
+        for p in self.signature.parameters.values():
+            if p.kind is p.VAR_POSITIONAL:
+                self.variadic = True
+            elif p.kind is p.VAR_KEYWORD:
+                self.options = True
+            elif p.kind is p.KEYWORD_ONLY:
+                self.keyword_only.append(p.name)
+                if p.default is not p.empty:
+                    self.defaults[p.name] = p.default
+            else:
+                if p.default is not p.empty:
+                    self.defaults[len(self.names)] = p.default
+                self.names.append(None if p.kind is p.POSITIONAL_ONLY else p.name)
+
+    # arguments
+
+    def key(self, argument: Any) -> Key:
+        """The key of an argument that is named by position or by name; raises where there is none."""
+        if isinstance(argument, str):
+            if argument in self.names:
+                return self.names.index(argument)
+            if argument in self.keyword_only or self.options:
+                return argument
+        elif isinstance(argument, int) and not isinstance(argument, bool):
+            n = len(self.names)
+            if -n <= argument < n:
+                return argument % n
+            if self.variadic and argument >= 0:
+                return argument
+        raise RuleError(
+            f"{self.name} has no argument {argument!r}",
+            f"arguments: {self.describe()}",
+            "name an argument by its position (0, 1, ...) or by its name",
+        )
+
+    def describe(self) -> str:
+        """The parameters, as a person would list them."""
+        parts = [name or f"argument {i}" for i, name in enumerate(self.names)]
+        parts += ["*args"] * self.variadic + self.keyword_only
+        return ", ".join(parts) or "none"
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """All arguments, defaults filled in: the positional ones, and the keyword-only ones by name."""
+        full = list(args)
+        rest = dict(kwargs)
+        for position in range(len(args), len(self.names)):
+            name = self.names[position]
+            if name is not None and name in rest:
+                full.append(rest.pop(name))
+            elif position in self.defaults:
+                full.append(self.defaults[position])
+            else:
+                self._complain(args, kwargs)
+        for name in self.keyword_only:
+            if name not in rest:
+                if name not in self.defaults:
+                    self._complain(args, kwargs)
+                rest[name] = self.defaults[name]
+        if (len(full) > len(self.names) and not self.variadic) or (
+            not self.options and rest.keys() - self.keyword_only
+        ):
+            self._complain(args, kwargs)
+        return tuple(full), rest
+
+    def _complain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise what Python would raise for this call."""
+        reason = "the arguments do not fit"
+        if self.signature is not None:
+            try:
+                self.signature.bind(*args, **kwargs)
+            except TypeError as error:
+                reason = str(error)
+        raise PrimitiveError(
+            f"{self.name}() was called in a wrong way: {reason}",
+            f"arguments: {self.describe()}",
+            f"look at help({self.name})",
+        )
+
+    def refuse(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Raise where a call with traced values sets a parameter that no rule knows."""
+        for key in self.refused:
+            given = args[key] if isinstance(key, int) else kwargs[key]
+            if given is not self.defaults[key]:
+                word = self.names[key] if isinstance(key, int) else key
+                raise PrimitiveError(
+                    f"{self.name} was called with {word}= and a traced value",
+                    "the derivative of such a call is not known",
+                    "leave it out and use the result" if word == "out" else "select with numpy.where before the call",
+                )
+
+    # rules
+
+    def add(self, key: Key | None, call: Callable[..., Any]) -> None:
+        """Take a rule for one argument, or with None the rule for all of them."""
+        if not callable(call):
+            raise RuleError(
+                f"the rule given for {self.name} is a {type(call).__name__}, not a function",
+                f"arguments: {self.describe()}",
+                f"put @{self.name}.defvjp above a function (g, y, arguments)",
+            )
+        if key in self.nondiff:
+            raise RuleError(
+                f"argument {key!r} of {self.name} carries no derivative",
+                "it stands in nondiff_argnames",
+                "take it out of nondiff_argnames, or drop the rule",
+            )
+        if self.joint is not None or (key is None and self.rules) or key in self.rules:
+            which = "all arguments" if key is None or self.joint is not None else f"argument {key!r}"
+            raise RuleError(
+                f"{self.name} has a rule for {which} already",
+                f"rules: {self.describe_rules()}",
+                "give each argument one rule, alone or all at once",
+            )
+        self._check_parameters(call)
+        rule = Rule(call)
+        if key is None:
+            self.joint = rule
+        else:
+            self.rules[key] = rule
+        self.plans.clear()
+
+    def _check_parameters(self, call: Callable[..., Any]) -> None:
+        try:
+            signature = inspect.signature(call)
+        except (TypeError, ValueError):
+            return
+        wanted = 2 + len(self.names)
+        try:
+            if self.variadic and not any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+                return  # such a rule fits the calls with as many arguments as it names
+            signature.bind(*range(wanted), **dict.fromkeys(self.keyword_only))
+        except TypeError as error:
+            raise RuleError(
+                f"the rule {getattr(call, '__name__', 'given')} does not fit {self.name}: {error}",
+                f"its parameters are {signature}",
+                f"take g, y and the arguments of {self.name}: {self.describe()}",
+            ) from None
+
+    def describe_rules(self) -> str:
+        if self.joint is not None:
+            return "for all arguments"
+        if not self.rules:
+            return "none"
+        return "for arguments " + ", ".join(str(key) for key in self.rules)
+
+    def require(self, keys: Iterable[Key]) -> None:
+        """Raise unless each of these arguments has a rule."""
+        for key in keys:
+            if key in self.nondiff:
+                raise PrimitiveError(
+                    f"argument {key!r} of {self.name} carries no derivative, but got a traced value",
+                    f"nondiff_argnames: {', '.join(map(str, sorted(self.nondiff, key=str)))}",
+                    "pass a plain value, such as tapegrad.stop_gradient(x)",
+                )
+            if self.joint is None and key not in self.rules:
+                raise MissingRuleError(
+                    f"{self.name} has no derivative rule for argument {key!r}",
+                    f"rules: {self.describe_rules()}",
+                    f"add one with @{self.name}.defvjp({key!r}), or keep the argument constant",
+                )
+
+    def plan(self, keys: tuple[Key, ...], count: int) -> tuple[int, tuple[int, ...]]:
+        """What the rules for these arguments read: of the answer, and of each of `count` arguments."""
+        found = self.plans.get((keys, count))
+        if found is None:
+            self.require(keys)
+            rules = [self.joint] if self.joint is not None else [self.rules[key] for key in keys]
+            y = max(rule.y for rule in rules)
+            found = self.plans[keys, count] = y, tuple(max(rule.fate(i) for rule in rules) for i in range(count))
+        return found

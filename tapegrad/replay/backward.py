@@ -1,0 +1,67 @@
+"""The backward reading: cotangents of outputs become cotangents of inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..primitives.forms import LIFT, NAMES, PULL
+from ..tape import Entry, Frame, Scope
+
+
+class _Sparse(dict[int, Any]):
+    """Cotangents by index, for a stretch of the tape that starts late."""
+
+    def __missing__(self, index: int) -> None:
+        return None
+
+
+class _Outer(dict[int, Scope | None]):
+    """The scope of those frames in a mask that are around the frame whose tape is read; None if there are none."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+
+    def __missing__(self, mask: int) -> Scope | None:
+        outer = mask & (self.frame.bit - 1)
+        found = self[mask] = self.frame.outer_scope(outer) if outer else None
+        return found
+
+
+def cotangents(frame: Frame) -> Any:
+    """An empty place for the cotangents of what a frame recorded: by index, None where there is none."""
+    return _Sparse() if frame.outer else [None] * next(frame.tape.count)
+
+
+def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
+    """Go through the entries from the end, which uses them up, and leave in `cots` what the inputs get.
+
+    Each entry's cotangent is taken out, and its rules send it on to the entry's parents. What depends on
+    frames around this one is made a tracer of theirs first, so that the rules are recorded there: that is
+    all there is to higher derivatives.
+    """
+    bit = frame.bit
+    outer = bit - 1
+    scopes = _Outer(frame)
+    pop = entries.pop
+    pull, lift = PULL, LIFT
+    e: Entry = ()
+    try:
+        if not outer:
+            for _ in range(len(entries)):
+                e = pop()
+                g = cots[e[0]]
+                if g is not None:
+                    cots[e[0]] = None
+                    pull[e[2]](g, e, cots, bit)
+        while entries:
+            e = pop()
+            if e[1] & bit:
+                g = cots[e[0]]
+                if g is not None:
+                    cots[e[0]] = None
+                    if e[1] & outer:
+                        e = lift[e[2]](e, scopes)
+                    pull[e[2]](g, e, cots, bit)
+    except Exception as error:
+        error.add_note(f"tapegrad: on the way back through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}")
+        raise

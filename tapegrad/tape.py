@@ -1,0 +1,161 @@
+"""The Wengert tape: a flat list of entries, one per primitive call, in the order of the calls.
+
+An entry is a tuple of plain values, `(index, mask, form, spec, ...)`: the number of the value that the
+call made, the frames that it depends on, the small int that finds how to read it, and its type; what
+follows belongs to the form (see `primitives`). No function and no object of ours stands in an entry, so
+the garbage collector does not track it. Indices come from an atomic counter, so that entries may be
+taken out of the middle of the list and threads cannot collide: the order of the list means something,
+a position does not.
+
+A transform that runs is a `Frame`. Frames nest; the outermost makes a new `Tape`, inner ones share it.
+A `Scope` is the set of running frames that a value depends on, and records for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from itertools import count
+from threading import get_ident
+from typing import Any, NoReturn, Self
+from weakref import WeakValueDictionary
+
+from .errors import EscapedTracerError
+
+Entry = tuple[Any, ...]
+
+_current: ContextVar[Tape | None] = ContextVar("tapegrad tape", default=None)
+
+
+class Tape:
+    """Entries, and the frames that write them; one for each outermost transform of a thread or task."""
+
+    __slots__ = ("complete", "count", "entries", "frames", "owner", "scopes", "views")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.count: Iterator[int] = count()
+        self.frames: list[Frame] = []
+        self.scopes: dict[int, Scope] = {}
+        self.complete = 0  # the bits of frames that keep every value
+        self.owner = get_ident()
+        self.views: WeakValueDictionary[int, Any] | None = None  # traced views by id, once there are any
+
+    def scope(self, mask: int) -> Scope:
+        """The one scope of the running frames whose bits are in `mask`."""
+        found = self.scopes.get(mask)
+        if found is None:
+            found = self.scopes[mask] = Scope(self, mask)
+        return found
+
+
+class Scope:
+    """The set of running frames that a value depends on, as a bit mask, with the means to record for them.
+
+    `complete` says that one of the frames wants to keep every value, whether rules read it or not.
+    """
+
+    __slots__ = ("complete", "count", "ended", "mask", "record", "tape")
+
+    def __init__(self, tape: Tape, mask: int) -> None:
+        self.tape = tape
+        self.mask = mask
+        self.count = tape.count
+        self.record: Callable[[Entry], None] = tape.entries.append
+        self.complete = bool(tape.complete & mask)
+        self.ended: Frame | None = None
+
+    def end(self, frame: Frame) -> None:
+        """From here on a value of this scope cannot be recorded: its next use raises."""
+
+        self.ended = frame
+        self.count = _Escaped(frame)
+
+
+class _Escaped:
+    """In the place of a counter: an index from a frame that has ended is an error."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> NoReturn:
+        raise escaped(self.frame)
+
+
+def escaped(frame: Frame) -> EscapedTracerError:
+    return EscapedTracerError(
+        f"a traced value of {frame.name} was used after {frame.name} had ended",
+        "a traced value means something only while the function that it was made in is differentiated",
+        "return the value from the function (has_aux=True for extras), or save stop_gradient(value)",
+    )
+
+
+def union(s: Scope, t: Scope) -> Scope:
+    """The scope of a value made from one of scope `s` and one of scope `t`; raises where one has ended."""
+    for scope in (s, t):
+        if scope.ended is not None:
+            raise escaped(scope.ended)
+    if s.tape is not t.tape:
+        raise EscapedTracerError(
+            "traced values of two unrelated transforms met",
+            f"{s.tape.frames[-1].name} and {t.tape.frames[-1].name} run in different threads or tasks",
+            "differentiate within one thread, and pass stop_gradient(value) between them",
+        )
+    return s.tape.scope(s.mask | t.mask)
+
+
+class Frame:
+    """A running transform called `name`. Make it before a `try`, `open` it within, `close` it in `finally`."""
+
+    __slots__ = ("bit", "complete", "name", "outer", "running", "scope", "start", "tape")
+
+    def __init__(self, name: str, complete: bool = False) -> None:
+        self.name = name
+        self.complete = complete
+        self.running = False
+        self.outer: tuple[Frame, ...] = ()
+
+    def open(self) -> None:
+        tape = _current.get()
+        if tape is None or not tape.frames or tape.owner != get_ident():
+            tape = Tape()
+            _current.set(tape)
+        self.tape = tape
+        self.outer = tuple(tape.frames)
+        self.bit = 1 << len(self.outer)
+        self.start = len(tape.entries)
+        self.running = True
+        tape.frames.append(self)
+        if self.complete:
+            tape.complete |= self.bit
+        self.scope = tape.scope(self.bit)
+
+    def close(self) -> list[Entry]:
+        """End the frame and give what it recorded; the tape keeps what frames around it can need."""
+        if not self.running:
+            return []
+        tape, bit = self.tape, self.bit
+        tape.frames.remove(self)
+        self.running = False
+        tape.complete &= ~bit
+        for mask in [mask for mask in tape.scopes if mask & bit]:
+            tape.scopes.pop(mask).end(self)
+        entries = tape.entries
+        if not self.outer:
+            _current.set(None)
+            tape.entries = []
+            return entries
+        taken = entries[self.start :]
+        outer = bit - 1
+        entries[self.start :] = [entry for entry in taken if entry[1] & outer]
+        return taken
+
+    def outer_scope(self, mask: int) -> Scope:
+        """The scope of the frames in `mask` that ran around this one; raises where one has ended."""
+        for frame in self.outer:
+            if frame.bit & mask and not frame.running:
+                raise escaped(frame)
+        return self.tape.scope(mask)

@@ -1,0 +1,241 @@
+"""The value that records: it stands for a number or an array while a transform runs.
+
+A tracer holds a plain value, the index of the entry that made it, its scope, and its spec: the class of
+a Python number, `(shape, dtype)` of everything else. What operators, methods and NumPy's functions do
+with it stands in tables that the rules fill (`OPERATORS` of `tapegrad.numpy.operators`, `UFUNCS` and
+`FUNCTIONS` here), so this file knows no rule.
+
+It is no subclass of ndarray, for those lose the trace silently, and it has an `__array__` that raises,
+for without one NumPy would wrap it into an array of objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .errors import AssignmentError, ConversionError, EscapedTracerError, MissingRuleError
+from .tape import Scope
+
+Spec = type | tuple[tuple[int, ...], np.dtype[Any]]
+
+UFUNCS: dict[Any, Callable[..., Any]] = {}
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+METHODS: dict[tuple[Any, str], Callable[..., Any]] = {}  # (ufunc, "reduce") and the like
+
+_NUMBERS: dict[type, Spec] = {float: float, complex: complex, int: int, bool: bool} | {
+    np.dtype(code).type: ((), np.dtype(code)) for code in np.typecodes["All"] if code not in "SUVMmO"
+}
+INEXACT = "fcg"
+
+
+def spec_of(value: Any) -> Spec:
+    """The spec of a plain value: the class of a Python number, else its shape and dtype."""
+    return _NUMBERS.get(type(value)) or (value.shape, value.dtype)
+
+
+def is_inexact(value: Any) -> bool:
+    """Whether a plain value is a number or an array that can carry a derivative."""
+    kind = type(value)
+    if kind is float or kind is complex:
+        return True
+    return getattr(getattr(value, "dtype", None), "kind", "") in ("f", "c")
+
+
+def shape_of(spec: Spec) -> tuple[int, ...]:
+    """The shape that a spec tells: `()` of a number."""
+    return spec[0] if type(spec) is tuple else ()
+
+
+def dtype_of(spec: Spec) -> np.dtype[Any]:
+    """The dtype that a spec tells: float64 of a Python float."""
+    return spec[1] if type(spec) is tuple else np.dtype(spec)
+
+
+class Tracer:
+    """A value that records what is done with it. Code that is written for NumPy takes it for an array.
+
+    It is made by transforms alone, and means something only while its transform runs.
+    """
+
+    __slots__ = ("__weakref__", "_index", "_scope", "_spec", "_value")
+    __hash__ = None  # type: ignore[assignment]  # as an array
+    __array_priority__ = 1000.0  # scalars of other libraries let us answer
+
+    _value: Any
+    _index: int
+    _scope: Scope
+    _spec: Spec
+
+    # what it looks like: never recorded
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the value."""
+        return shape_of(self._spec)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the value: float64 of a Python float."""
+        return dtype_of(self._spec)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes of the value."""
+        return len(shape_of(self._spec))
+
+    @property
+    def size(self) -> int:
+        """The number of elements of the value."""
+        return int(np.prod(shape_of(self._spec), dtype=np.int64))
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        if type(self._spec) is not tuple or not self._spec[0]:
+            return f"Tracer({self._value})"
+        text = np.array2string(np.asarray(self._value), separator=", ", threshold=20, prefix="Tracer(")
+        return f"Tracer({text}, shape={self._spec[0]}, dtype={self._spec[1]})"
+
+    def __str__(self) -> str:
+        return str(self._value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value, spec)
+
+    # NumPy's protocols
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__":
+            function = UFUNCS.get(ufunc)
+        else:
+            function = METHODS.get((ufunc, method))
+        if function is None:
+            name = f"numpy.{ufunc.__name__}" if method == "__call__" else f"numpy.{ufunc.__name__}.{method}"
+            raise missing(name)
+        return function(*inputs, **kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        function = FUNCTIONS.get(func)
+        if function is None:
+            module = getattr(func, "__module__", None) or "numpy"
+            raise missing(f"{module}.{func.__name__}")
+        return function(*args, **kwargs)
+
+    # what would cut the derivative
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise _cut("numpy.asarray(x)", "build arrays of traced numbers with tapegrad.numpy.array, or plain ones")
+
+    def __float__(self) -> NoReturn:
+        raise _cut("float(x)", "use x itself, numpy's functions instead of math's, x.item() for a traced number, or cut")
+
+    def __int__(self) -> NoReturn:
+        raise _cut("int(x)", "cut")
+
+    def __index__(self) -> NoReturn:
+        raise _cut("operator.index(x)", "cut")
+
+    def __complex__(self) -> NoReturn:
+        raise _cut("complex(x)", "use x + 0j, or cut")
+
+    def __round__(self, ndigits: int | None = None) -> NoReturn:
+        raise _cut("round(x)", "use numpy.round, whose derivative is 0, or cut")
+
+    def __trunc__(self) -> NoReturn:
+        raise _cut("math.trunc(x)", "use numpy.trunc, whose derivative is 0, or cut")
+
+    def __floor__(self) -> NoReturn:
+        raise _cut("math.floor(x)", "use numpy.floor, whose derivative is 0, or cut")
+
+    def __ceil__(self) -> NoReturn:
+        raise _cut("math.ceil(x)", "use numpy.ceil, whose derivative is 0, or cut")
+
+    def tobytes(self, order: Any = "C") -> NoReturn:
+        """Raise: bytes carry no derivative."""
+        raise _cut("x.tobytes()", "cut")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise ConversionError(
+            "a traced value cannot be pickled",
+            f"the value is {self!r} of {self._scope.tape.frames[-1].name if self._scope.tape.frames else 'an ended run'}",
+            "pickle tapegrad.stop_gradient(x)",
+        )
+
+    # what is copied is a value of its own; later changes in place of one do not touch the other
+
+    def __copy__(self) -> Tracer:
+        return tracer(self._value, self._index, self._scope, self._spec)
+
+    def __deepcopy__(self, memo: Any) -> Tracer:
+        return self.__copy__()
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise AssignmentError(
+            "assignment to elements of a traced array",
+            f"an array of shape {self.shape} was to change at {index!r}",
+            "build the new array with tapegrad.numpy.where, stack or concatenate",
+        )
+
+    def __delitem__(self, index: Any) -> NoReturn:
+        raise AssignmentError("cannot delete elements of an array", f"shape {self.shape}", "select what stays: x[mask]")
+
+
+class CompleteTracer(Tracer):
+    """A tracer of a tape that keeps every value. The quick paths do not know it, the general one does."""
+
+    __slots__ = ()
+
+
+def tracer(value: Any, index: int, scope: Scope, spec: Spec) -> Tracer:
+    """A tracer of the class that its scope wants."""
+    made = CompleteTracer() if scope.complete else Tracer()
+    made._value = value
+    made._index = index
+    made._scope = scope
+    made._spec = spec
+    return made
+
+
+def is_tracer(x: object) -> bool:
+    """Whether `x` is a traced value: one that a running transform differentiates through."""
+    return isinstance(x, Tracer)
+
+
+def plain(x: Any) -> Any:
+    """The plain value of a tracer, and everything else as it is."""
+    return x._value if isinstance(x, Tracer) else x
+
+
+def missing(name: str) -> MissingRuleError:
+    """The error for a function of NumPy that met a traced value and has no rule."""
+    return MissingRuleError(
+        f"{name} has no derivative rule",
+        "it was called with a traced value",
+        "wrap a function of your own with @tapegrad.primitive and defvjp, or pass tapegrad.stop_gradient(x)",
+    )
+
+
+def _cut(call: str, hint: str) -> ConversionError:
+    stop = "the value without derivative with tapegrad.stop_gradient(x)"
+    hint = f"{hint} {stop}" if hint.endswith("plain ones") else hint.replace("cut", f"take {stop}")
+    return ConversionError(f"{call} on a traced value", "the derivative would be cut there", hint)
+
+
+__all__ = ["EscapedTracerError", "Spec", "Tracer", "is_tracer", "tracer"]
