@@ -181,7 +181,8 @@ class Tracer:
     # what is copied is a value of its own; later changes in place of one do not touch the other
 
     def __copy__(self) -> Tracer:
-        return tracer(self._value, self._index, self._scope, self._spec)
+        value = self._value.copy() if type(self._value) is np.ndarray else self._value
+        return tracer(value, self._index, self._scope, self._spec)
 
     def __deepcopy__(self, memo: Any) -> Tracer:
         return self.__copy__()

@@ -1,4 +1,4 @@
-"""Nests of containers and the flat list of their leaves.
+"""Nests of containers, and the flat list of their leaves.
 
     >>> from tapegrad import tree
     >>> net = {"w": [1.0, 2.0], "b": (3.0, None)}
@@ -7,15 +7,14 @@
     >>> tree.map(lambda x: 10 * x, net)
     {'w': [10.0, 20.0], 'b': (30.0, None)}
 
-A *container* is a list, tuple, named tuple, dict, OrderedDict, defaultdict, None (which has no leaves) or
-an instance of a class registered here. Anything else is a *leaf*, subclasses of containers included. The
+A *container* is a list, tuple, named tuple, dict, OrderedDict, defaultdict, None (it has no leaves) or an
+instance of a class registered here. Anything else is a *leaf*, instances of their subclasses included. The
 leaves of a dict come in the order of its sorted keys, or in its own order where they do not sort.
 
-What remains when the leaves are taken out is a `Structure`: one row per container, children before parents,
-`(class, metadata, number of children, number of leaves up to here)`. A row of leaves costs nothing, two
-structures compare as two tuples, and no depth of nesting overflows anything.
+What is left without the leaves is a `Structure`: a tuple of rows, one per container, children before parents.
+Leaves take no room in it, two structures compare as two tuples, and no depth of nesting overflows anything.
 
-The functions bear the names of `jax.tree`, and do the same. Some of these names are those of built-ins.
+The functions have the names of `jax.tree`, some of which are those of built-ins, and do the same.
 """
 
 from __future__ import annotations
@@ -31,20 +30,27 @@ from typing import Any, TypeVar
 
 from tapegrad.errors import TreeError
 
-T = TypeVar("T")
+__all__ = [
+    "map", "leaves", "flatten", "unflatten", "structure", "reduce", "all", "transpose",
+    "flatten_with_path", "leaves_with_path", "map_with_path", "keystr",
+    "SequenceKey", "DictKey", "GetAttrKey", "FlattenedIndexKey",
+    "Structure", "is_node", "register_dataclass", "register_node",
+]  # fmt: skip
+
+_T = TypeVar("_T")
 IsLeaf = Callable[[Any], bool] | None
 Path = tuple[Any, ...]
-Row = tuple[type, Any, int, int]
+Row = tuple[type, Any, int, int, Any]  # class, metadata, number of children, number of leaves up to here, extra
 
 _MISSING: Any = object()
 
 
-# --- keys: the steps of a path ------------------------------------------------------------------------------
+# --- keys, the steps of a path ------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SequenceKey:
-    """The step into item `idx` of a list or tuple; reads `[0]`."""
+    """The step into item `idx` of a list or tuple; as a string `[0]`."""
 
     idx: int
 
@@ -54,7 +60,7 @@ class SequenceKey:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DictKey:
-    """The step into the value at `key` of a dict; reads `['w']`."""
+    """The step into the value at `key` of a dict; as a string `['w']`."""
 
     key: Any
 
@@ -64,7 +70,7 @@ class DictKey:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GetAttrKey:
-    """The step into attribute `name` of a named tuple or dataclass; reads `.w`."""
+    """The step into attribute `name` of a named tuple or a dataclass; as a string `.w`."""
 
     name: str
 
@@ -74,7 +80,7 @@ class GetAttrKey:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FlattenedIndexKey:
-    """The step into child `key` of a class registered without names for its children."""
+    """The step into child number `key` of a class whose children have no names; as a string `[<flat index 0>]`."""
 
     key: int
 
@@ -85,205 +91,207 @@ class FlattenedIndexKey:
 def keystr(path: Path) -> str:
     """The steps of a path in one string.
 
-    >>> keystr((DictKey("layers"), SequenceKey(0), GetAttrKey("w")))
+    >>> from tapegrad import tree
+    >>> tree.keystr((tree.DictKey("layers"), tree.SequenceKey(0), tree.GetAttrKey("w")))
     "['layers'][0].w"
     """
     return "".join(builtins.map(str, path))
 
 
-# --- kinds: how a class of containers comes apart and together ----------------------------------------------
+# --- kinds of containers ------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Kind:
-    take: Callable[[Any], tuple[Sequence[Any], Any]]  # container -> its children, its metadata
-    make: Callable[[Any, list[Any]], Any]  # metadata, children -> container
-    keys: Callable[[Any, Any, int], Sequence[Any]]  # container or None, metadata, count -> a key for each child
+    """How containers of one class come apart and together. `extra` is what does not count when structures compare."""
+
+    take: Callable[[Any], tuple[Sequence[Any], Any, Any]]  # container -> children, metadata, extra
+    make: Callable[[Any, Any, list[Any]], Any]  # metadata, extra, children -> container
+    keys: Callable[[Any, Any, int], Sequence[Any]]  # metadata, extra, number of children -> their keys
 
 
-class _Keys(tuple[Any, ...]):
-    """The sorted keys of a dict that has them in another `order`, which counts for nothing in `==` and `hash`."""
+class _Kinds(dict[type, _Kind]):
+    def __missing__(self, cls: Any) -> _Kind:
+        return _NAMEDTUPLE  # the one kind that has no class of its own
 
-    order: tuple[Any, ...]
 
-
-def _dict_keys(x: dict[Any, Any]) -> tuple[Any, ...]:
+def _take_dict(x: dict[Any, Any]) -> tuple[list[Any], tuple[Any, ...], tuple[Any, ...]]:
     order = tuple(x)
     try:
-        keys = _Keys(sorted(order))
+        keys = tuple(sorted(order))
     except TypeError:
-        return order
+        keys = order
+    return [x[key] for key in keys], keys, order
+
+
+def _make_dict(keys: tuple[Any, ...], order: tuple[Any, ...], children: list[Any]) -> dict[Any, Any]:
     if keys == order:
-        return order
-    keys.order = order
-    return keys
-
-
-def _take_dict(x: dict[Any, Any]) -> tuple[list[Any], Any]:
-    keys = _dict_keys(x)
-    return [x[key] for key in keys], keys
-
-
-def _make_dict(keys: tuple[Any, ...], children: Iterable[Any]) -> dict[Any, Any]:
-    if type(keys) is tuple:
         return dict(zip(keys, children))
-    made = dict.fromkeys(keys.order)  # type: ignore[attr-defined]
+    made = dict.fromkeys(order)
     made.update(zip(keys, children))
     return made
 
 
-def _take_defaultdict(x: defaultdict[Any, Any]) -> tuple[list[Any], Any]:
-    children, keys = _take_dict(x)
-    return children, (x.default_factory, keys)
+def _take_defaultdict(x: defaultdict[Any, Any]) -> tuple[list[Any], Any, Any]:
+    children, keys, order = _take_dict(x)
+    return children, (x.default_factory, keys), order
 
 
-def _indices(_x: Any, _meta: Any, count: int) -> list[Any]:
+def _indices(_meta: Any, _extra: Any, count: int) -> list[SequenceKey]:
     return [SequenceKey(i) for i in range(count)]
 
 
+def _dict_keys(keys: Iterable[Any], _extra: Any, _count: int) -> list[DictKey]:
+    return [DictKey(key) for key in keys]
+
+
+def _attributes(names: Iterable[str]) -> list[GetAttrKey]:
+    return [GetAttrKey(name) for name in names]
+
+
+# fmt: off
 _NAMEDTUPLE = _Kind(
-    lambda x: (x, type(x)),
-    lambda cls, children: cls(*children),
-    lambda _x, cls, _count: [GetAttrKey(name) for name in cls._fields],
+    lambda x: (x, type(x), None), lambda cls, _, children: cls(*children), lambda cls, _, _n: _attributes(cls._fields)
 )
-_KINDS: dict[type, _Kind] = {
-    list: _Kind(lambda x: (x, None), lambda _meta, children: children, _indices),
-    tuple: _Kind(lambda x: (x, None), lambda _meta, children: tuple(children), _indices),
-    type(None): _Kind(lambda _x: ((), None), lambda _meta, _children: None, _indices),
-    dict: _Kind(_take_dict, _make_dict, lambda _x, keys, _count: [DictKey(key) for key in keys]),
+_KINDS = _Kinds({
+    list: _Kind(lambda x: (x, None, None), lambda _meta, _, children: children, _indices),
+    tuple: _Kind(lambda x: (x, None, None), lambda _meta, _, children: tuple(children), _indices),
+    type(None): _Kind(lambda _x: ((), None, None), lambda _meta, _, _children: None, _indices),
+    dict: _Kind(_take_dict, _make_dict, _dict_keys),
     OrderedDict: _Kind(
-        lambda x: (list(x.values()), tuple(x)),
-        lambda keys, children: OrderedDict(zip(keys, children)),
-        lambda _x, keys, _count: [DictKey(key) for key in keys],
+        lambda x: (list(x.values()), tuple(x), None),
+        lambda keys, _, children: OrderedDict(zip(keys, children)),
+        _dict_keys,
     ),
     defaultdict: _Kind(
         _take_defaultdict,
-        lambda meta, children: defaultdict(meta[0], _make_dict(meta[1], children)),
-        lambda _x, meta, _count: [DictKey(key) for key in meta[1]],
+        lambda meta, order, children: defaultdict(meta[0], _make_dict(meta[1], order, children)),
+        lambda meta, _, count: _dict_keys(meta[1], None, count),
     ),
-}
-
-
-def _kind(cls: type) -> _Kind | None:
-    kind = _KINDS.get(cls)
-    if kind is None and issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return _NAMEDTUPLE
-    return kind
+})
+# fmt: on
+_LEAVES: set[type] = set()  # classes known not to be containers: one look-up for most leaves
 
 
 def is_node(x: Any) -> bool:
     """Whether x is a container rather than a leaf.
 
-    >>> is_node([]), is_node(None), is_node(1.0)
+    >>> from tapegrad import tree
+    >>> tree.is_node([]), tree.is_node(None), tree.is_node(1.0)
     (True, True, False)
     """
     cls = type(x)
-    return cls in _KINDS or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
-
-
-def register_node(
-    cls: type[T],
-    flatten_func: Callable[[T], tuple[Iterable[Any], Any]],
-    unflatten_func: Callable[[Any, list[Any]], T],
-    flatten_with_keys_func: Callable[[T], tuple[Iterable[tuple[Any, Any]], Any]] | None = None,
-) -> None:
-    """Makes instances of `cls` (not of its subclasses) containers.
-
-    `flatten_func(x)` gives the children and the metadata of x, `unflatten_func(metadata, children)` the container
-    again. `flatten_with_keys_func(x)` gives `(key, child)` pairs and the metadata; it names children in paths. Trees
-    match if their metadata are equal. TreeError if `cls` is a container already.
-
-    >>> class Interval:
-    ...     def __init__(self, low, high):
-    ...         self.low, self.high = low, high
-    >>> register_node(Interval, lambda x: ((x.low, x.high), None), lambda _, ends: Interval(*ends))
-    >>> leaves([Interval(1.0, 2.0)])
-    [1.0, 2.0]
-    """
-
-    def take(x: T) -> tuple[Sequence[Any], Any]:
-        pair = flatten_func(x)
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise TreeError(
-                f"the flatten function of {cls.__name__} gave {reprlib.repr(pair)}",
-                hint="return a pair: the children, and the metadata that is no child",
-            )
-        return tuple(pair[0]), pair[1]
-
-    def keys(x: T | None, _meta: Any, count: int) -> Sequence[Any]:
-        if flatten_with_keys_func is None or x is None:
-            return [FlattenedIndexKey(i) for i in range(count)]
-        return [key for key, _child in flatten_with_keys_func(x)[0]]
-
-    _register(cls, _Kind(take, unflatten_func, keys))
+    if cls in _LEAVES:
+        return False
+    if cls in _KINDS or (issubclass(cls, tuple) and hasattr(cls, "_fields")):
+        return True
+    if len(_LEAVES) < 1000:  # of classes that are made by the thousand not all need to be known, nor kept alive
+        _LEAVES.add(cls)
+    return False
 
 
 def _register(cls: type, kind: _Kind) -> None:
     if not isinstance(cls, type):
-        raise TreeError(f"{reprlib.repr(cls)} cannot be registered", "it is not a class")
+        raise TreeError(f"{reprlib.repr(cls)} cannot be registered", "it is no class")
     if cls in _KINDS:
         raise TreeError(f"{cls.__name__} is registered already", hint="register a class once, where it is defined")
     _KINDS[cls] = kind
+    _LEAVES.discard(cls)
+
+
+def register_node(
+    cls: type[_T],
+    flatten_func: Callable[[_T], tuple[Iterable[Any], Any]],
+    unflatten_func: Callable[[Any, list[Any]], _T],
+    flatten_with_keys_func: Callable[[_T], tuple[Iterable[tuple[Any, Any]], Any]] | None = None,
+) -> None:
+    """Makes the instances of a class containers (not those of its subclasses).
+
+    `flatten_func(x)` gives the children and the metadata of x, and `unflatten_func(metadata, children)` makes another
+    such container; metadata are compared by `==` where trees have to match. `flatten_with_keys_func(x)`, if given,
+    is used instead of the first; it gives the children as pairs `(key, child)`. TreeError if `cls` is a container
+    already.
+
+    >>> from tapegrad import tree
+    >>> class Interval:
+    ...     def __init__(self, low, high):
+    ...         self.low, self.high = low, high
+    >>> tree.register_node(Interval, lambda x: ((x.low, x.high), None), lambda _, ends: Interval(*ends))
+    >>> tree.leaves([Interval(1.0, 2.0)])
+    [1.0, 2.0]
+    """
+
+    def take(x: _T) -> tuple[Sequence[Any], Any, Any]:
+        pair = (flatten_with_keys_func or flatten_func)(x)
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TreeError(
+                f"the flatten function of {cls.__name__} gave {reprlib.repr(pair)}",
+                hint="return a pair: the children, and the metadata (None if there are none)",
+            )
+        children, meta = tuple(pair[0]), pair[1]
+        if flatten_with_keys_func is None:
+            return children, meta, None
+        return [child for _, child in children], meta, [key for key, _ in children]
+
+    _register(cls, _Kind(
+        take,
+        lambda meta, _, children: unflatten_func(meta, children),
+        lambda _meta, keys, count: [FlattenedIndexKey(i) for i in range(count)] if keys is None else keys,
+    ))  # fmt: skip
 
 
 def register_dataclass(
-    cls: type[T], data_fields: Sequence[str] | None = None, meta_fields: Sequence[str] | None = None
-) -> type[T]:
-    """Makes instances of a dataclass containers, and returns the class; to be used as a decorator.
+    cls: type[_T], data_fields: Iterable[str] | None = None, meta_fields: Iterable[str] | None = None
+) -> type[_T]:
+    """Makes the instances of a dataclass containers, and returns the class: a decorator.
 
-    Children are the `data_fields`, in this order; `meta_fields` are metadata, which must be equal where trees are to
-    match. One of the two left out means the fields that the other does not name. If both are, all fields are data but
-    those declared with `field(metadata={"static": True})`. Together they name each field that `__init__` takes once.
-    With both lists a class need not be a dataclass: it must take these names as keywords and have them as attributes.
-    TreeError otherwise.
+    Children are the `data_fields`; the `meta_fields` are metadata, compared by `==` where trees have to match. If one
+    list is left out, it has the fields that the other does not name; if both are, all fields are data but those with
+    `field(metadata={"static": True})`. Trees are made by `cls(**fields)`, so each field that `__init__` takes must
+    be named once, and no other. A class that is no dataclass needs both lists, and such an `__init__`. TreeError if
+    that is not so, or if `cls` is a container already.
 
-    >>> @functools.partial(register_dataclass, meta_fields=["activation"])
+    >>> from tapegrad import tree
+    >>> @functools.partial(tree.register_dataclass, meta_fields=["activation"])
     ... @dataclasses.dataclass
     ... class Layer:
     ...     w: float
     ...     activation: str
-    >>> map(lambda x: 2 * x, Layer(1.0, "relu"))
+    >>> tree.map(lambda x: 2 * x, Layer(1.0, "relu"))
     Layer(w=2.0, activation='relu')
     """
-    name = getattr(cls, "__name__", repr(cls))
-    if dataclasses.is_dataclass(cls):
-        fields = dataclasses.fields(cls)
-        if meta_fields is None and data_fields is None:
-            meta_fields = [f.name for f in fields if f.metadata.get("static", False)]
-        meta_fields = [f.name for f in fields if f.name not in (data_fields or ())] if meta_fields is None else meta_fields
-        data_fields = [f.name for f in fields if f.name not in meta_fields] if data_fields is None else data_fields
-    elif data_fields is None or meta_fields is None:
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else None
+    data = None if data_fields is None else list(data_fields)
+    meta = None if meta_fields is None else list(meta_fields)
+    if not isinstance(cls, type) or (fields is None and (data is None or meta is None)):
         raise TreeError(
-            f"{name} is not a dataclass",
-            hint="put @dataclass below the registration, or name both data_fields and meta_fields",
+            f"register_dataclass got {reprlib.repr(cls)}, which is no dataclass",
+            hint="put @dataclass right below it, or name both data_fields and meta_fields",
         )
-    data, meta = tuple(data_fields), tuple(meta_fields)
+    if data is None and meta is None:
+        meta = [f.name for f in fields or () if f.metadata.get("static", False)]
+    if data is None:
+        data = [f.name for f in fields or () if f.name not in (meta or ())]
+    if meta is None:
+        meta = [f.name for f in fields or () if f.name not in data]
     named = data + meta
-    if twice := sorted({field for field in named if named.count(field) > 1}):
-        raise TreeError(f"register_dataclass({name}) names {_listed(twice)} twice", f"{data_fields=} {meta_fields=}")
-    if dataclasses.is_dataclass(cls):
-        taken = [f.name for f in fields if f.init]
-        there = f"{name}.__init__ takes {_listed(taken)}"
-        if unknown := [field for field in named if field not in taken]:
-            raise TreeError(
-                f"register_dataclass({name}) names {_listed(unknown)}, which {name}.__init__ does not take",
-                there,
-                "leave such fields out of data_fields and meta_fields (name both), and let __init__ set them",
-            )
-        if absent := [field for field in taken if field not in named]:
-            raise TreeError(f"register_dataclass({name}) does not name {_listed(absent)}", there)
-
-    def values(x: T, names: tuple[str, ...]) -> tuple[Any, ...]:
-        return tuple([getattr(x, field) for field in names])
-
-    _register(
-        cls,
-        _Kind(
-            lambda x: (values(x, data), values(x, meta)),
-            lambda constants, children: cls(**dict(zip(named, [*children, *constants]))),
-            lambda _x, _meta, _count: [GetAttrKey(field) for field in data],
-        ),
-    )
+    taken = named if fields is None else [f.name for f in fields if f.init]
+    wrong = {
+        "named twice": {name for name in named if named.count(name) > 1},
+        "not named": set(taken) - set(named),
+        "named, but not taken": set(named) - set(taken),
+    }
+    if any(wrong.values()):
+        raise TreeError(
+            f"register_dataclass has to name each field that {cls.__name__}.__init__ takes once",
+            "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in wrong.items() if names),
+            "name data_fields and meta_fields; a field with init=False belongs to neither, __init__ has to set it",
+        )
+    _register(cls, _Kind(
+        lambda x: ([getattr(x, name) for name in data], tuple([getattr(x, name) for name in meta]), None),
+        lambda constants, _, children: cls(**dict(zip(named, [*children, *constants]))),
+        lambda _meta, _, _count: _attributes(data),
+    ))  # fmt: skip
     return cls
 
 
@@ -291,10 +299,10 @@ def register_dataclass(
 
 
 class Structure:
-    """A tree without its leaves. Made by `flatten` and `structure`; JAX calls it a PyTreeDef.
+    """A tree without its leaves, as `flatten` and `structure` give it; the PyTreeDef of JAX.
 
-    Structures are equal if classes, metadata and places of leaves are; the order in which a dict was filled counts
-    for nothing. They are hashable if their metadata are.
+    Structures are equal if the classes, metadata and places of leaves are; in which order a dict was filled does not
+    matter. They are hashable if the metadata are.
 
     >>> from tapegrad import tree
     >>> s = tree.structure({"b": (1.0, 2.0), "a": None})
@@ -311,27 +319,25 @@ class Structure:
         self.num_leaves = num_leaves
 
     def unflatten(self, leaves: Iterable[Any]) -> Any:
-        """The tree of this structure with these leaves. TreeError unless they are `num_leaves`."""
+        """The tree with this structure and these leaves. TreeError unless there are `num_leaves`."""
         leaves = list(leaves)
         if len(leaves) != self.num_leaves:
-            raise TreeError(f"{len(leaves)} leaves for a structure of {self.num_leaves}", _cut(repr(self)))
-        if not self._rows:
-            return leaves[0]
+            raise TreeError(f"{len(leaves)} leaves for a structure with {self.num_leaves}", _cut(repr(self)))
         made: list[Any] = []
         start = 0
-        for cls, meta, count, end in self._rows:
+        for cls, meta, count, end, extra in self._rows:
             made += leaves[start:end]
             start = end
             cut = len(made) - count
             children = made[cut:]
             del made[cut:]
-            made.append((_KINDS.get(cls) or _NAMEDTUPLE).make(meta, children))
-        return made[0]
+            made.append(_KINDS[cls].make(meta, extra, children))
+        return made[0] if made else leaves[0]
 
     def flatten_up_to(self, tree: Any) -> list[Any]:
-        """What `tree` has where this structure has its leaves: leaves or subtrees.
+        """What `tree` has where this structure has its leaves: leaves, or subtrees.
 
-        TreeError, with the path, where a container of this structure is missing.
+        TreeError, with the path, where it has not the same container as this structure.
 
         >>> from tapegrad import tree
         >>> tree.structure([0, (0, 0)]).flatten_up_to([1, ({"a": 2}, 3)])
@@ -342,128 +348,124 @@ class Structure:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Structure):
             return NotImplemented
-        return self.num_leaves == other.num_leaves and _same(self._rows, other._rows)
+        return self.num_leaves == other.num_leaves and _same(self._what_counts(), other._what_counts(), "trees")
 
     def __hash__(self) -> int:
-        return hash((self._rows, self.num_leaves))
+        return hash((self._what_counts(), self.num_leaves))
+
+    def _what_counts(self) -> tuple[Any, ...]:
+        return tuple([row[:4] for row in self._rows])
 
     def __repr__(self) -> str:
-        # From the back, since the rows come children first; a None in `todo` is a child yet to be written.
         rows, position = list(self._rows), self.num_leaves
-        todo: list[str | None] = [None]
-        written: list[str] = []
+        todo: list[str | None] = [None]  # None is a child; from the last to the first, as the rows have parents last
+        done: list[str] = []
         while todo:
-            part = todo.pop()
-            if part is not None:
-                written.append(part)
+            text = todo.pop()
+            if text is not None:
+                done.append(text)
             elif rows and rows[-1][3] == position:
-                todo += _parts(*rows.pop()[:3])
+                todo += _texts(rows.pop())
             else:
                 position -= 1
-                written.append("*")
-        return f"Structure({''.join(reversed(written))})"
+                done.append("*")
+        return f"Structure({''.join(reversed(done))})"
 
 
 _LEAF = Structure((), 1)
 
 
-def _parts(cls: type, meta: Any, count: int) -> list[str | None]:
-    """How a container reads, with None for its children."""
-    if cls is type(None):
-        return ["None"]
-    before, after = f"{cls.__name__}(", ")"
-    if cls in (list, tuple, dict):
-        before, after = {list: ("[", "]"), tuple: ("(", ",)" if count == 1 else ")"), dict: ("{", "}")}[cls]
+def _texts(row: Row) -> list[str | None]:
+    """How a container reads, with None in the place of each child."""
+    cls, meta, count, _end, extra = row
+    brackets = {list: ("[", "]"), tuple: ("(", ",)" if count == 1 else ")"), dict: ("{", "}"), type(None): ("None", "")}
+    if cls in brackets:
+        before, after = brackets[cls]
     elif cls in (OrderedDict, defaultdict):
         factory = f"{getattr(meta[0], '__name__', meta[0])}, " if cls is defaultdict else ""
-        before, after = f"{before}{factory}{{", "})"
-    elif cls in _KINDS and meta is not None and not (type(meta) is tuple and not meta):
-        before = f"{cls.__name__}[{meta!r}]("
-    parts: list[str | None] = [before]
-    for i, key in enumerate((_KINDS.get(cls) or _NAMEDTUPLE).keys(None, meta, count)):
-        name = f"{key.key!r}: " if type(key) is DictKey else f"{key.name}=" if type(key) is GetAttrKey else ""
-        parts += [", " + name if i else name, None]
-    return [*parts, after]
+        before, after = f"{cls.__name__}({factory}{{", "})"
+    else:
+        constants = "" if meta is None or meta is cls or (type(meta) is tuple and not meta) else f"[{meta!r}]"
+        before, after = f"{cls.__name__}{constants}(", ")"
+    texts: list[str | None] = [before]
+    for i, key in enumerate(_KINDS[cls].keys(meta, extra, count)):
+        label = f"{key.key!r}: " if isinstance(key, DictKey) else f"{key.name}=" if isinstance(key, GetAttrKey) else ""
+        texts += [", " + label if i else label, None]
+    return [*texts, after]
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: Any, b: Any, whose: str) -> bool:
     try:
         return (a,) == (b,)
-    except Exception as error:  # whatever == of somebody's metadata raises, as that of arrays does
+    except Exception as error:  # whatever somebody's == raises: that of two arrays has no one answer
         raise TreeError(
-            "metadata of two structures cannot be compared",
+            f"the metadata of two {whose} cannot be compared",
             f"== raised {type(error).__name__}: {error}",
-            "make such a value a child (a data field), or give its class an == that answers True or False",
+            "make it a child (a data field), or give its class an == that answers True or False",
         ) from error
 
 
 # --- trees, leaves, structures ------------------------------------------------------------------------------
 
-_SHALLOW = 16  # only trees deeper than this are watched for containing themselves: such a tree gets there
+_SHALLOW = 16  # a tree that contains itself is deeper than any number: shallow ones need not be watched
 
 
 def flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], Structure]:
     """The leaves of a tree, from left to right, and its structure.
 
-    A container for which `is_leaf(container)` is true is kept whole, as a leaf. TreeError, with the path, if the tree
-    contains itself.
+    A container with `is_leaf(container)` is taken for a leaf. TreeError, with the path, if the tree contains itself.
 
     >>> from tapegrad import tree
     >>> tree.flatten([1.0, {"a": (2.0, 3.0)}])
     ([1.0, 2.0, 3.0], Structure([*, {'a': (*, *)}]))
     """
-    if not is_node(tree):
+    if not is_node(tree) or (is_leaf is not None and is_leaf(tree)):
         return [tree], _LEAF
-    kinds = _KINDS
     leaves: list[Any] = []
     rows: list[Row] = []
-    # The containers around the present place: children yet to come, class, metadata, count, the container itself.
-    # The outermost stands for the place of the whole tree, and gets no row.
-    around: list[tuple[Any, ...]] = [(iter((tree,)), None, None, 1, None)]
-    deep: dict[int, None] = {}
+    around: list[Any] = []  # the open containers around the present one
+    deep: dict[int, None] = {}  # the identities of those beyond `_SHALLOW`
+    here = _open(tree)
     while True:
-        rest, cls, meta, count, _x = around[-1]
-        for x in rest:
-            kind = kinds.get(type(x))
-            if kind is None:
-                if not issubclass(type(x), tuple) or not hasattr(x, "_fields"):
-                    leaves.append(x)
-                    continue
-                kind = _NAMEDTUPLE
-            if is_leaf is not None and is_leaf(x):
+        for x in here[0]:
+            if type(x) in _LEAVES or not is_node(x) or (is_leaf is not None and is_leaf(x)):
                 leaves.append(x)
                 continue
+            around.append(here)
             if len(around) > _SHALLOW:
                 if id(x) in deep:
-                    raise _cycle(around, x)
+                    raise _contains_itself(around, x)
                 deep[id(x)] = None
-            children, its_meta = kind.take(x)
-            around.append((iter(children), type(x), its_meta, len(children), x))
+            here = _open(x)
             break
         else:
-            around.pop()
+            _rest, cls, meta, count, extra, _x = here
+            rows.append((cls, meta, count, len(leaves), extra))
             if not around:
-                return leaves, Structure(tuple(rows), len(leaves)) if rows else _LEAF
-            rows.append((cls, meta, count, len(leaves)))
+                return leaves, Structure(tuple(rows), len(leaves))
+            here = around.pop()
             if deep:
                 deep.popitem()
 
 
-def _cycle(around: list[tuple[Any, ...]], x: Any) -> TreeError:
-    first: dict[int, int] = {}
+def _open(x: Any) -> tuple[Any, ...]:
+    children, meta, extra = _KINDS[type(x)].take(x)
+    return iter(children), type(x), meta, len(children), extra, x
+
+
+def _contains_itself(around: list[Any], x: Any) -> TreeError:
     path: list[Any] = []
-    for i, (rest, cls, meta, count, container) in enumerate(around[1:]):
-        if id(container) in first:
+    seen: dict[int, int] = {}
+    for rest, cls, meta, count, extra, container in around:
+        if id(container) in seen:
+            x = container
             break
-        first[id(container)] = i
-        step = count - operator.length_hint(rest) - 1
-        path.append((_KINDS.get(cls) or _NAMEDTUPLE).keys(container, meta, count)[step])
-    else:
-        i, container = len(path), x
+        seen[id(container)] = len(path)
+        path.append(_KINDS[cls].keys(meta, extra, count)[count - operator.length_hint(rest) - 1])
     return TreeError(
         "the tree contains itself",
-        f"at {_where(tuple(path[:i]))} stands the {type(x).__name__} that is also at {_where(tuple(path[:first[id(container)]]))}",
-        "a tree has finitely many leaves: put a copy there, or leave that entry out",
+        f"the {type(x).__name__} at {_where(path)} is the one at {_where(path[: seen[id(x)]])}",
+        "put a copy there, or leave it out: a tree has an end",
     )
 
 
@@ -478,7 +480,7 @@ def leaves(tree: Any, is_leaf: IsLeaf = None) -> list[Any]:
 
 
 def structure(tree: Any, is_leaf: IsLeaf = None) -> Structure:
-    """A tree without its leaves.
+    """The structure of a tree.
 
     >>> from tapegrad import tree
     >>> tree.structure([1.0, (2.0, None)])
@@ -488,7 +490,7 @@ def structure(tree: Any, is_leaf: IsLeaf = None) -> Structure:
 
 
 def unflatten(treedef: Structure, leaves: Iterable[Any]) -> Any:
-    """The tree with this structure and these leaves: the inverse of `flatten`. TreeError if their number is wrong.
+    """The tree with this structure and these leaves, the inverse of `flatten`. TreeError if their number is wrong.
 
     >>> from tapegrad import tree
     >>> tree.unflatten(tree.structure({"a": 0, "b": [0, 0]}), [1.0, 2.0, 3.0])
@@ -500,19 +502,19 @@ def unflatten(treedef: Structure, leaves: Iterable[Any]) -> Any:
 def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
     """The tree of `f(leaf, ...)`, with the structure of the first tree.
 
-    The other trees need the containers of the first; f gets whatever they have at the places of its leaves, subtrees
-    too. TreeError, with the path, where a container is missing.
+    The other trees need the containers of the first; f gets what they have in the places of its leaves, be it
+    subtrees. TreeError, with the path, where they do not match.
 
     >>> from tapegrad import tree
     >>> tree.map(lambda p, g: p - 0.5 * g, {"w": 1.0, "b": [2.0]}, {"w": 2.0, "b": [4.0]})
     {'w': 0.0, 'b': [0.0]}
     """
-    firsts, treedef = flatten(tree, is_leaf)
-    return treedef.unflatten([f(*xs) for xs in zip(firsts, *_others(treedef, rest))])
+    values, treedef = flatten(tree, is_leaf)
+    return treedef.unflatten(builtins.map(f, values, *_others(treedef, rest)))
 
 
 def reduce(f: Callable[[Any, Any], Any], tree: Any, initializer: Any = _MISSING, is_leaf: IsLeaf = None) -> Any:
-    """`f(...f(f(initializer, leaf), leaf)..., leaf)`. TreeError if there are neither leaves nor an initializer.
+    """`f(...f(f(initializer, leaf), leaf)..., leaf)`. TreeError if there are no leaves and no initializer.
 
     >>> from tapegrad import tree
     >>> tree.reduce(lambda total, x: total + x, {"a": 1.0, "b": [2.0, 3.0]})
@@ -522,7 +524,7 @@ def reduce(f: Callable[[Any, Any], Any], tree: Any, initializer: Any = _MISSING,
     if initializer is not _MISSING:
         return functools.reduce(f, values, initializer)
     if not values:
-        raise TreeError("reduce of a tree without leaves", _cut(repr(structure(tree, is_leaf))), "give an initializer")
+        raise TreeError("reduce got a tree without leaves", _cut(repr(structure(tree))), "give an initializer")
     return functools.reduce(f, values)
 
 
@@ -537,30 +539,27 @@ def all(tree: Any, is_leaf: IsLeaf = None) -> bool:
 
 
 def transpose(outer_treedef: Structure, inner_treedef: Structure | None, tree: Any) -> Any:
-    """Turns a tree inside out: `outer` nests of `inner` nests become `inner` nests of `outer` nests.
+    """Turns a tree inside out: the outer nest of inner nests becomes an inner nest of outer nests.
 
-    Without an inner structure, that of the first subtree is taken. TreeError, with the path, where the tree is not so
-    built.
+    The inner structure None stands for that of the first subtree. TreeError, with the path, where the tree is not of
+    these structures.
 
     >>> from tapegrad import tree
-    >>> tree.transpose(tree.structure([0, 0]), tree.structure({"a": 0, "b": 0}), [{"a": 1, "b": 2}, {"a": 3, "b": 4}])
-    {'a': [1, 3], 'b': [2, 4]}
+    >>> pairs, point = tree.structure([0, 0]), tree.structure({"x": 0, "y": 0})
+    >>> tree.transpose(pairs, point, [{"x": 1, "y": 2}, {"x": 3, "y": 4}])
+    {'x': [1, 3], 'y': [2, 4]}
     """
-    links: list[Any] = []
-    subtrees = _up_to(outer_treedef, tree, "outer_treedef", "the tree", links=links)
+    subtrees = _up_to(outer_treedef, tree, "outer_treedef", "the tree")
     if inner_treedef is None:
         if not subtrees:
-            raise TreeError("outer_treedef has no leaves to find inner_treedef at", _cut(repr(outer_treedef)), "give both")
+            raise TreeError("transpose has no inner_treedef", "outer_treedef has no leaves to find it at", "give both")
         inner_treedef = structure(subtrees[0])
     table = [
-        _up_to(inner_treedef, subtree, "inner_treedef", "the tree", above)
-        for subtree, above in zip(subtrees, links)
+        _up_to(inner_treedef, subtree, "inner_treedef", "the tree", path)
+        for subtree, path in zip(subtrees, _paths(outer_treedef))
     ]
     columns = zip(*table) if table else [()] * inner_treedef.num_leaves
     return inner_treedef.unflatten([outer_treedef.unflatten(column) for column in columns])
-
-
-# --- paths --------------------------------------------------------------------------------------------------
 
 
 def flatten_with_path(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[tuple[Path, Any]], Structure]:
@@ -572,9 +571,7 @@ def flatten_with_path(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[tuple[Pat
     [("['w'][0]", 1.0), ("['w'][1]", 2.0)]
     """
     values, treedef = flatten(tree, is_leaf)
-    links: list[Any] = []
-    _up_to(treedef, tree, "the structure", "the tree", links=links)
-    return [(_path(link), leaf) for link, leaf in zip(links, values)], treedef
+    return list(zip(_paths(treedef), values)), treedef
 
 
 def leaves_with_path(tree: Any, is_leaf: IsLeaf = None) -> list[tuple[Path, Any]]:
@@ -588,79 +585,105 @@ def leaves_with_path(tree: Any, is_leaf: IsLeaf = None) -> list[tuple[Path, Any]
 
 
 def map_with_path(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
-    """The tree of `f(path, leaf, ...)`: `map` for a function that also wants to know where it is.
+    """The tree of `f(path, leaf, ...)`; otherwise as `map`.
 
     >>> from tapegrad import tree
     >>> tree.map_with_path(lambda path, x: f"{tree.keystr(path)} = {x}", {"w": [1.0]})
     {'w': ["['w'][0] = 1.0"]}
     """
-    pairs, treedef = flatten_with_path(tree, is_leaf)
-    return treedef.unflatten([f(*pair, *xs) for pair, *xs in zip(pairs, *_others(treedef, rest))])
+    values, treedef = flatten(tree, is_leaf)
+    return treedef.unflatten(builtins.map(f, _paths(treedef), values, *_others(treedef, rest)))
 
 
-def _others(treedef: Structure, rest: tuple[Any, ...]) -> list[list[Any]]:
-    return [_up_to(treedef, other, "the first tree", f"tree {i}") for i, other in enumerate(rest, 2)]
+# --- walks along a structure --------------------------------------------------------------------------------
 
 
-def _up_to(
-    treedef: Structure, tree: Any, one: str, other: str, above: Any = None, links: list[Any] | None = None
-) -> list[Any]:
-    """What `tree` has at the leaves of `treedef`. `links`, if given, gets the ways there, each as (way, last key)."""
+def _walk(treedef: Structure, root: Any, enter: Callable[[Any, int], Sequence[Any]]) -> list[Any]:
+    """What stands at the leaves, if `root` stands at the root and `enter(what, row number)` gives it for children."""
     rows = treedef._rows
-    found: list[Any] = [tree] * treedef.num_leaves
-    todo = [tree]
-    if links is not None:
-        links[:] = [above] * treedef.num_leaves
-        ways = [above]
+    found = [root] * treedef.num_leaves
+    todo = [root]
     for i in range(len(rows) - 1, -1, -1):
-        cls, meta, count, end = rows[i]
-        x = todo.pop()
-        children = _children(x, cls, meta, count)
-        if children is None and links is None:  # the same again, to know the path
-            return _up_to(treedef, tree, one, other, above, [])
-        if children is None:
-            raise _mismatch(x, cls, meta, count, one, other, _path(ways.pop()))
-        todo += children
+        todo += enter(todo.pop(), i)
+        end = rows[i][3]
         start = rows[i - 1][3] if i else 0
-        cut = len(todo) - (end - start)  # the last of them are leaves, since no container ends after them
-        found[start:end] = todo[cut:]
-        del todo[cut:]
-        if links is not None:
-            way = ways.pop()
-            ways += [(way, key) for key in (_KINDS.get(cls) or _NAMEDTUPLE).keys(x, meta, count)]
-            links[start:end] = ways[cut:]
-            del ways[cut:]
+        if start < end:  # leaves after the last container that ends before this one: they are on top
+            cut = len(todo) - (end - start)
+            found[start:end] = todo[cut:]
+            del todo[cut:]
     return found
 
 
-def _children(x: Any, cls: type, meta: Any, count: int) -> Sequence[Any] | None:
-    """The children of x, if it is a container of this class, metadata and count."""
-    if type(x) is not cls:
-        return None
-    if cls is dict:  # by its keys rather than their order, which two dicts that do not sort need not share
-        return [x[key] for key in meta] if len(x) == count and builtins.all(key in x for key in meta) else None
-    children, its_meta = (_KINDS.get(cls) or _NAMEDTUPLE).take(x)
-    return children if len(children) == count and _same(its_meta, meta) else None
+def _others(treedef: Structure, rest: Iterable[Any]) -> list[list[Any]]:
+    return [_up_to(treedef, other, "the first tree", f"tree {i}") for i, other in enumerate(rest, 2)]
+
+
+def _up_to(treedef: Structure, tree: Any, one: str, other: str, above: Path = ()) -> list[Any]:
+    def enter(x: Any, i: int) -> Sequence[Any]:
+        cls, meta, count, _end, _extra = treedef._rows[i]
+        if type(x) is cls is dict:  # by its keys: two dicts whose keys do not sort need not share an order
+            if x.keys() == set(meta):
+                return [x[key] for key in meta]
+        elif type(x) is cls:
+            children, its_meta, _extra = _KINDS[cls].take(x)
+            if len(children) == count and _same(its_meta, meta, f"{cls.__name__} containers"):
+                return children
+        raise _mismatch(treedef, i, x, one, other, above)
+
+    return _walk(treedef, tree, enter)
+
+
+def _ways(treedef: Structure) -> tuple[list[Any], list[Any]]:
+    """How to get to the container of each row, and to each leaf: a way is a pair (way up to the last key, that key)."""
+    to_rows: list[Any] = [()] * len(treedef._rows)
+
+    def enter(way: Any, i: int) -> list[Any]:
+        cls, meta, count, _end, extra = treedef._rows[i]
+        to_rows[i] = way
+        return [(way, key) for key in _KINDS[cls].keys(meta, extra, count)]
+
+    return to_rows, _walk(treedef, (), enter)
 
 
 def _path(way: Any) -> Path:
     keys = []
-    while way is not None:
+    while way:
         way, key = way
         keys.append(key)
     return tuple(reversed(keys))
 
 
+def _paths(treedef: Structure) -> list[Path]:
+    return [_path(way) for way in _ways(treedef)[1]]
+
+
 # --- what errors say ----------------------------------------------------------------------------------------
 
 
+def _mismatch(treedef: Structure, i: int, x: Any, one: str, other: str, above: Path) -> TreeError:
+    row = treedef._rows[i]
+    has = f"a leaf of class {type(x).__name__}"
+    if is_node(x):
+        _rest, cls, meta, count, extra, _x = _open(x)
+        has = _top((cls, meta, count, 0, extra))
+    there = f"{one} has {_top(row)} there, {other} has {has}"
+    if type(x) is row[0] is dict:
+        lacks, more = [key for key in row[1] if key not in x], [key for key in x if key not in row[1]]
+        there = f"keys that only {one} has: {_cut(str(lacks))}, that only {other} has: {_cut(str(more))}"
+    return TreeError(
+        f"{one} and {other} do not match at {_where((*above, *_path(_ways(treedef)[0][i])))}",
+        there,
+        f"{other} needs the containers of {one}, and may have others only in the place of its leaves",
+    )
+
+
+def _top(row: Row) -> str:
+    return _cut("".join("*" if text is None else text for text in _texts(row)))
+
+
+def _where(path: Iterable[Any]) -> str:
+    return _cut(keystr(tuple(path))) or "the root"
+
+
 def _cut(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:120]} ... {text[-60:]}"
-
-
-def _where(path: Path) -> str:
-    return _cut(keystr(path)) or "the root"
-
-
-def _listed(names: Iterable[Any]) -> str:
-    return _cut(", ".join(builtins.map(repr, names)))
+    return text if len(text) <= 160 else f"{text[:100]} ... {text[-50:]}"

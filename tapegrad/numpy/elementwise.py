@@ -7,18 +7,211 @@ rule multiplies by its derivative, unconjugated, as in JAX and autograd.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
-from ..primitives.define import elementwise
+from ..primitives.define import array_function, composed, constant, elementwise, primitive
 from ..primitives.forms import through
-from ..tracer import Tracer
+from ..tracer import UFUNCS, Tracer
+
+
+def _is_complex(x: Any) -> bool:
+    return isinstance(x, complex) or (hasattr(x, "dtype") and x.dtype.kind == "c")
+
+
+def _abs_rule(g: Any, y: Any, x: Any) -> Any:
+    """x̄ = ḡ sign(x), for complex x ḡ x*/|x|; 0 at 0."""
+    return g * np.conjugate(x) / np.where(y == 0, 1, y) if _is_complex(x) else g * np.sign(x)
+
+
+def _less_one(z: Any) -> Any:
+    """The exponent of the derivative of xᶻ. A constant z = 0 gives 0, as what multiplies it is 0 already."""
+    return z - 1 if isinstance(z, Tracer) else z - (z != 0)
+
+
+def _log_base(x: Any) -> Any:
+    """log x where it multiplies xᶻ: that product is 0 at x = 0."""
+    return np.log(np.where(x == 0, 1, x))
+
+
+def _over(x: Any, y: Any) -> Any:
+    """x / y where |x| <= y, and 0 where both are 0."""
+    return x / np.where(y == 0, 1, y)
+
+
+def _larger(g: Any, x: Any, z: Any) -> Any:
+    return np.where(x > z, g, np.where(x == z, g / 2, 0))
+
+
+_LN2, _LN10 = math.log(2), math.log(10)
 
 # fmt: off
-add      = elementwise(np.add,      through, through)
-subtract = elementwise(np.subtract, through, lambda g, _y, _x, _z: -g)
-multiply = elementwise(np.multiply, lambda g, _y, _x, z: g * z,       lambda g, _y, x, _z: g * x)
-divide   = elementwise(np.divide,   lambda g, _y, _x, z: g / z,       lambda g, y, _x, z: -g * y / z)
-tanh     = elementwise(np.tanh,     lambda g, y, _x: g * (1 - y * y))
-sin     = elementwise(np.sin,     lambda g, _y, x: g * np.cos(x))
-cos     = elementwise(np.cos,     lambda g, _y, x: -g * np.sin(x))
+# y = f(x, z)                              through x                              through z
+add         = elementwise(np.add,          through,                               through)
+subtract    = elementwise(np.subtract,     through,                               lambda g, _y, _x, _z: -g)
+multiply    = elementwise(np.multiply,     lambda g, _y, _x, z: g * z,            lambda g, _y, x, _z: g * x)
+divide      = elementwise(np.divide,       lambda g, _y, _x, z: g / z,            lambda g, y, _x, z: -g * y / z)
+power       = elementwise(np.power,        lambda g, _y, x, z: g * (z * x ** _less_one(z)),
+                                                                                  lambda g, y, x, _z: g * (y * _log_base(x)))
+float_power = elementwise(np.float_power,  lambda g, _y, x, z: g * (z * x ** _less_one(z)),
+                                                                                  lambda g, y, x, _z: g * (y * _log_base(x)))
+remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))
+fmod        = elementwise(np.fmod,         through,                               lambda g, _y, x, z: -g * np.trunc(x / z))
+hypot       = elementwise(np.hypot,        lambda g, y, x, _z: g * _over(x, y),   lambda g, y, _x, z: g * _over(z, y))
+arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: g * (z / np.hypot(x, z)) / np.hypot(x, z),
+                                                                                  lambda g, _y, x, z: -g * (x / np.hypot(x, z)) / np.hypot(x, z))
+logaddexp   = elementwise(np.logaddexp,    lambda g, y, x, _z: g * np.exp(x - y), lambda g, y, _x, z: g * np.exp(z - y))
+logaddexp2  = elementwise(np.logaddexp2,   lambda g, y, x, _z: g * np.exp2(x - y), lambda g, y, _x, z: g * np.exp2(z - y))
+maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _larger(g, x, z),  lambda g, _y, x, z: _larger(g, z, x))
+minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _larger(g, z, x),  lambda g, _y, x, z: _larger(g, x, z))
+fmax        = elementwise(np.fmax,         lambda g, _y, x, z: np.where(np.isnan(z), g, _larger(g, x, z)),
+                                                                                  lambda g, _y, x, z: np.where(np.isnan(x), g, _larger(g, z, x)))
+fmin        = elementwise(np.fmin,         lambda g, _y, x, z: np.where(np.isnan(z), g, _larger(g, z, x)),
+                                                                                  lambda g, _y, x, z: np.where(np.isnan(x), g, _larger(g, x, z)))
+copysign    = elementwise(np.copysign,     lambda g, _y, x, z: np.where(np.signbit(x) == np.signbit(z), g, -g),
+                                                                                  lambda g, _y, _x, _z: None)
+heaviside   = elementwise(np.heaviside,    lambda g, _y, _x, _z: None,            lambda g, _y, x, _z: np.where(x == 0, g, 0))
+ldexp       = elementwise(np.ldexp,        lambda g, _y, _x, z: np.ldexp(g, z))
+
+# y = f(x)                               through x
+negative    = elementwise(np.negative,   lambda g, _y, _x: -g)
+positive    = elementwise(np.positive,   lambda g, _y, _x: g)
+absolute    = elementwise(np.absolute,   _abs_rule)
+fabs        = elementwise(np.fabs,       lambda g, _y, x: g * np.sign(x))
+conjugate   = elementwise(np.conjugate,  lambda g, _y, _x: np.conjugate(g))
+square      = elementwise(np.square,     lambda g, _y, x: g * (2 * x))
+sqrt        = elementwise(np.sqrt,       lambda g, y, _x: g / (2 * y))
+cbrt        = elementwise(np.cbrt,       lambda g, y, _x: g / (3 * y * y))
+reciprocal  = elementwise(np.reciprocal, lambda g, y, _x: -g * y * y)
+exp         = elementwise(np.exp,        lambda g, y, _x: g * y)
+exp2        = elementwise(np.exp2,       lambda g, y, _x: g * (_LN2 * y))
+expm1       = elementwise(np.expm1,      lambda g, _y, x: g * np.exp(x))
+log         = elementwise(np.log,        lambda g, _y, x: g / x)
+log2        = elementwise(np.log2,       lambda g, _y, x: g / (_LN2 * x))
+log10       = elementwise(np.log10,      lambda g, _y, x: g / (_LN10 * x))
+log1p       = elementwise(np.log1p,      lambda g, _y, x: g / (1 + x))
+sin         = elementwise(np.sin,        lambda g, _y, x: g * np.cos(x))
+cos         = elementwise(np.cos,        lambda g, _y, x: -g * np.sin(x))
+tan         = elementwise(np.tan,        lambda g, y, _x: g * (1 + y * y))
+arcsin      = elementwise(np.arcsin,     lambda g, _y, x: g / (np.sqrt(1 - x) * np.sqrt(1 + x)))
+arccos      = elementwise(np.arccos,     lambda g, _y, x: -g / (np.sqrt(1 - x) * np.sqrt(1 + x)))
+arctan      = elementwise(np.arctan,     lambda g, _y, x: g / (1 + x * x))
+sinh        = elementwise(np.sinh,       lambda g, _y, x: g * np.cosh(x))
+cosh        = elementwise(np.cosh,       lambda g, _y, x: g * np.sinh(x))
+tanh        = elementwise(np.tanh,       lambda g, y, _x: g * (1 - y * y))
+arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / np.sqrt(1 + x * x))
+arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
+arctanh     = elementwise(np.arctanh,    lambda g, _y, x: g / ((1 - x) * (1 + x)))
+deg2rad     = elementwise(np.deg2rad,    lambda g, _y, _x: np.deg2rad(g))
+rad2deg     = elementwise(np.rad2deg,    lambda g, _y, _x: np.rad2deg(g))
+radians     = elementwise(np.radians,    lambda g, _y, _x: np.radians(g))
+degrees     = elementwise(np.degrees,    lambda g, _y, _x: np.degrees(g))
 # fmt: on
+
+# derivative zero wherever there is one: the result carries none, and is plain
+for _function in (
+    *(np.floor, np.ceil, np.rint, np.trunc, np.floor_divide, np.signbit, np.spacing, np.nextafter),
+    *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
+    *(np.isfinite, np.isinf, np.isnan, np.logical_and, np.logical_or, np.logical_not, np.logical_xor),
+    *(np.around, np.round, np.fix, np.isclose, np.allclose, np.array_equal, np.array_equiv, np.isreal),
+    *(np.iscomplex, np.iscomplexobj, np.isrealobj, np.isneginf, np.isposinf, np.shape, np.ndim, np.size),
+    *(np.result_type, np.can_cast, np.min_scalar_type, np.common_type, np.array_repr, np.array_str, np.array2string),
+):
+    constant(_function)
+floor, ceil, rint, trunc, floor_divide = (UFUNCS[f] for f in (np.floor, np.ceil, np.rint, np.trunc, np.floor_divide))
+_sign = constant(np.sign)
+
+
+def sign(x: Any, /, **kwargs: Any) -> Any:
+    """The sign of a number, which has derivative zero; of a complex number z/|z|, which has one."""
+    if isinstance(x, Tracer) and _is_complex(x):
+        return _over(x, np.abs(x))
+    return _sign(x, **kwargs)
+
+
+UFUNCS[np.sign] = sign
+
+
+def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
+    """The quotient, which is plain, and the remainder."""
+    return floor_divide(x1, x2), remainder(x1, x2)
+
+
+UFUNCS[np.divmod] = divmod
+
+
+@array_function(np.real)
+def real(val: Any) -> Any:
+    return np.real(val)
+
+
+real.defvjp(0)(lambda g, _y, _val: np.real(g))
+
+
+@array_function(np.imag)
+def imag(val: Any) -> Any:
+    return np.imag(val)
+
+
+imag.defvjp(0)(lambda g, _y, _val: -1j * np.real(g) if _is_complex(_val) else None)
+
+
+@composed(np.angle)
+def angle(z: Any, deg: bool = False) -> Any:
+    made = np.arctan2(np.imag(z), np.real(z))
+    return np.rad2deg(made) if deg else made
+
+
+@array_function(np.where, constants=("condition",), elementwise=True)
+def where(condition: Any, x: Any, y: Any) -> Any:
+    return np.where(condition, x, y)
+
+
+# fmt: off
+where.defvjp("x")(lambda g, _y, condition, _a, _b: np.where(condition, g, 0))
+where.defvjp("y")(lambda g, _y, condition, _a, _b: np.where(condition, 0, g))
+# fmt: on
+
+
+@composed(np.select)
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    made = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        made = np.where(condition, choice, made)
+    return made
+
+
+@composed(np.clip)
+def clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min: Any = None, max: Any = None) -> Any:
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    made = a if low is None else np.maximum(a, low)
+    return made if high is None else np.minimum(made, high)
+
+
+@array_function(np.sinc)
+def sinc(x: Any) -> Any:
+    return np.sinc(x)
+
+
+sinc.defvjp(0)(lambda g, _y, x: g * _sinc_nth(x, 1))
+
+
+@primitive(nondiff_argnames=("n",))
+def _sinc_nth(x: Any, n: int) -> Any:
+    """The n-th derivative of sinc, by its series near 0, else by n f⁽ⁿ⁻¹⁾ + x f⁽ⁿ⁾ = πⁿ⁻¹ sin(πx + nπ/2)."""
+    x = np.asarray(x)
+    near = np.abs(x) < (1 + n) / math.pi
+    safe = np.where(near, 1, x)
+    far = np.sinc(safe)
+    for k in range(1, n + 1):
+        far = (math.pi ** (k - 1) * np.sin(math.pi * safe + k * math.pi / 2) - k * far) / safe
+    series, small = np.zeros_like(x), np.where(near, x, 0)
+    for k in range((n + 1) // 2, n + 14):  # (-1)ᵏ π²ᵏ x²ᵏ⁻ⁿ / ((2k + 1) (2k - n)!)
+        factor = (-1) ** k * math.pi ** (2 * k) / ((2 * k + 1) * math.factorial(2 * k - n))
+        series = series + factor * small ** (2 * k - n)
+    return np.where(near, series, far)[()]
+
+
+_sinc_nth.defvjp("x")(lambda g, _y, x, n: g * _sinc_nth(x, n + 1))

@@ -1,7 +1,208 @@
+"""What Python's operators and ndarray's methods do with a traced value."""
+
+from __future__ import annotations
+
 import operator
-from .elementwise import *
-from ..primitives.define import elementwise
-neg=elementwise(np.negative, lambda g,_y,_x:-g)
-for n,f,op in [('add',add,operator.add),('sub',subtract,operator.sub),('mul',multiply,operator.mul),('truediv',divide,operator.truediv)]:
-    a,b=f.operator(op); setattr(Tracer,f'__{n}__',a); setattr(Tracer,f'__r{n}__',b)
-Tracer.__neg__=neg.operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import AssignmentError
+from ..tracer import Tracer, plain
+from . import elementwise as e
+from . import indexing, products, structure
+
+
+def _power(x: Any, z: Any) -> Any:
+    """x ** z, which NumPy gives as nan where Python goes over to complex numbers."""
+    y = x**z
+    if type(y) is complex and type(x) is not complex and type(z) is not complex:
+        return float("nan")
+    return y
+
+
+_ARITHMETIC: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
+    "add": (e.add, operator.add),
+    "sub": (e.subtract, operator.sub),
+    "mul": (e.multiply, operator.mul),
+    "truediv": (e.divide, operator.truediv),
+    "mod": (e.remainder, operator.mod),
+    "pow": (e.power, _power),
+}
+
+
+def _constant(operate: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, Any]:
+    """An operator whose result carries no derivative, and its reflection."""
+
+    def call(x: Any, z: Any) -> Any:
+        try:
+            return operate(plain(x), plain(z))
+        except ArithmeticError:
+            y = ufunc(plain(x), plain(z))
+            return y.item() if isinstance(plain(x), (int, float)) and isinstance(plain(z), (int, float)) else y
+
+    return call, lambda x, z: call(z, x)
+
+
+def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any]:
+    """An operator such as `+=`: an array changes under all of its names, a number is bound anew."""
+
+    def change(x: Tracer, other: Any) -> Any:
+        held = x._value
+        if type(held) is not np.ndarray:
+            return operate(x, other)
+        _refuse_views(x)
+        made = operate(x, other)
+        if made is NotImplemented:
+            return made
+        if np.shape(made) != held.shape:
+            raise AssignmentError(
+                "an operator in place would change the shape of an array",
+                f"the array has shape {held.shape}, the result {np.shape(made)}",
+                "write y = y + x",
+            )
+        if made.dtype != held.dtype:
+            if not np.can_cast(made.dtype, held.dtype, "same_kind"):
+                raise AssignmentError(
+                    "an operator in place would change the kind of an array",
+                    f"the array has dtype {held.dtype}, the result {made.dtype}",
+                    "write y = y + x",
+                )
+            made = made.astype(held.dtype)
+        x._value = np.asarray(plain(made))
+        x._index, x._scope, x._spec = made._index, made._scope, made._spec
+        return x
+
+    return change
+
+
+def _refuse_views(x: Tracer) -> None:
+    views = x._scope.tape.views
+    if not views:
+        return
+    if views.get(id(x)) is x:
+        what, there = "a view of a traced array was changed in place", "the array that it views would have to change"
+    elif any(np.may_share_memory(view._value, x._value) for view in views.values()):
+        what, there = "a traced array was changed in place while a view of it lives", "the view would have to change"
+    else:
+        return
+    raise AssignmentError(what, f"shape {x.shape}; {there}, too", "write y = y + x, or change a copy: y = y.copy()")
+
+
+def _matmul_in_place(x: Tracer, other: Any) -> Any:
+    return _in_place(products.matmul.operator)(x, other)
+
+
+for _name, (_function, _operate) in _ARITHMETIC.items():
+    _call, _reflected = _function.operator(_operate)
+    setattr(Tracer, f"__{_name}__", _call)
+    setattr(Tracer, f"__r{_name}__", _reflected)
+    setattr(Tracer, f"__i{_name}__", _in_place(_call))
+
+for _name, _operate, _ufunc in (
+    ("eq", operator.eq, np.equal),
+    ("ne", operator.ne, np.not_equal),
+    ("lt", operator.lt, np.less),
+    ("le", operator.le, np.less_equal),
+    ("gt", operator.gt, np.greater),
+    ("ge", operator.ge, np.greater_equal),
+):
+    setattr(Tracer, f"__{_name}__", _constant(_operate, _ufunc)[0])
+_call, _reflected = _constant(operator.floordiv, np.floor_divide)
+setattr(Tracer, "__floordiv__", _call)
+setattr(Tracer, "__rfloordiv__", _reflected)
+
+
+def _divmod(x: Any, z: Any) -> tuple[Any, Any]:
+    return x // z, x % z
+
+
+def _iterate(x: Tracer) -> Iterator[Any]:
+    if not x.ndim:
+        raise TypeError("iteration over a 0-d array" if x._spec is not float else "a traced number is not iterable")
+    return (x[k] for k in range(x.shape[0]))
+
+
+def _item(x: Tracer, *args: Any) -> Any:
+    if args:
+        index = np.unravel_index(args[0], x.shape) if len(args) == 1 and isinstance(args[0], int) else args
+        x = x[index if not isinstance(index, tuple) or len(index) != 1 or not isinstance(index[0], tuple) else index[0]]
+    return structure.to_number(x)
+
+
+def _tolist(x: Tracer) -> Any:
+    return [_tolist(part) for part in x] if x.ndim else structure.to_number(x)
+
+
+def _reshape(x: Tracer, *shape: Any, order: Any = "C") -> Any:
+    return structure.reshape(x, shape[0] if len(shape) == 1 else shape, order=order)
+
+
+def _transpose(x: Tracer, *axes: Any) -> Any:
+    return structure.transpose(x, None if not axes or axes == (None,) else axes[0] if len(axes) == 1 else axes)
+
+
+def _refuse(name: str) -> Callable[..., Any]:
+    def method(x: Tracer, *args: Any, **kwargs: Any) -> Any:
+        raise AssignmentError(
+            f"x.{name}() changes a traced array in place",
+            f"the array has shape {x.shape}",
+            f"use numpy.{name}(x), which gives a new one" if hasattr(np, name) else "build a new array",
+        )
+
+    return method
+
+
+def _by_function(name: str) -> Callable[..., Any]:
+    """The method that does what NumPy's function of the same name does."""
+    function = getattr(np, name)
+
+    def method(x: Tracer, *args: Any, **kwargs: Any) -> Any:
+        return x.__array_function__(function, (Tracer,), (x, *args), kwargs)
+
+    return method
+
+
+_METHODS: dict[str, Any] = {
+    "__matmul__": products.matmul.operator,
+    "__rmatmul__": lambda x, z: products.matmul.operator(z, x),
+    "__imatmul__": _matmul_in_place,
+    "__neg__": e.negative.operator,
+    "__pos__": e.positive.operator,
+    "__abs__": e.absolute.operator,
+    "__divmod__": _divmod,
+    "__rdivmod__": lambda x, z: _divmod(z, x),
+    "__ifloordiv__": lambda x, z: x // z,
+    "__getitem__": indexing.getitem,
+    "__iter__": _iterate,
+    "T": property(structure.transpose),
+    "mT": property(lambda x: np.matrix_transpose(x)),
+    "real": property(e.real),
+    "imag": property(e.imag),
+    "flat": property(lambda x: iter(structure.ravel(x))),
+    "conj": e.conjugate,
+    "conjugate": e.conjugate,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "astype": structure.astype,
+    "copy": lambda x, order="C": x.__copy__(),
+    "flatten": lambda x, order="C": structure.ravel(x, order).__copy__(),
+    "item": _item,
+    "tolist": _tolist,
+    "fill": _refuse("fill"),
+    "sort": _refuse("sort"),
+    "partition": _refuse("partition"),
+    "put": _refuse("put"),
+    "resize": _refuse("resize"),
+    "setfield": _refuse("setfield"),
+    "itemset": _refuse("itemset"),
+}
+for _name in (
+    *("all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "compress", "cumprod", "cumsum"),
+    *("diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "round", "searchsorted"),
+    *("squeeze", "std", "sum", "swapaxes", "take", "trace", "var"),
+):
+    _METHODS[_name] = _by_function(_name)
+for _name, _method in _METHODS.items():
+    setattr(Tracer, _name, _method)

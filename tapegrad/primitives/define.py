@@ -172,7 +172,7 @@ def elementwise(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
                 )
         return slow(functools.partial(ufunc, **kwargs))(*args)
 
-    if quick(definition) and ufunc.nin == 1:
+    if ufunc.nin == 1:
         one = unary(definition, slow(ufunc))
 
         def call(x: Any, /, *out: Any, **kwargs: Any) -> Any:
@@ -180,8 +180,8 @@ def elementwise(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
 
         call.operator = one  # type: ignore[attr-defined]
     else:
-        make = binary(definition)
-        two, _ = make(ufunc, slow(ufunc))
+        make = binary(definition) if quick(definition) else None
+        two = make(ufunc, slow(ufunc))[0] if make else slow(ufunc)
 
         def call(x: Any, z: Any, /, *out: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
             if out or kwargs:
@@ -198,6 +198,7 @@ def elementwise(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
                 except ArithmeticError:
                     return edge(ufunc, x, z)
 
+            assert make is not None
             return make(operate, slow(guarded))
 
         call.operator = operator  # type: ignore[attr-defined]

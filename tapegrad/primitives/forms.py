@@ -23,7 +23,7 @@ import numpy as np
 from ..tape import Entry, Scope
 from ..tracer import _NUMBERS, Tracer, spec_of, tracer
 from .cotangent import conform
-from .rules import KEEP, SHAPE, Definition, Key
+from .rules import KEEP, SHAPE, Definition, Key, Placeholder, placeholder
 
 Pull = Callable[[Any, Entry, Any, int], None]
 Lift = Callable[[Entry, dict[int, Scope]], Entry]
@@ -65,9 +65,8 @@ def through(g: Any, _y: Any, _x: Any, _z: Any) -> Any:
 
 
 def quick(definition: Definition) -> bool:
-    """Whether the quick paths can serve: one rule an argument, none of which wants a placeholder."""
-    rules = [definition.rules.get(key) for key in range(len(definition.names))]
-    return not any(rule is None or SHAPE in (rule.y, *rule.arguments) for rule in rules)
+    """Whether the quick paths can serve: there is a rule for each argument alone."""
+    return all(key in definition.rules for key in range(len(definition.names)))
 
 
 def unary(definition: Definition, slow: Callable[..., Any]) -> Callable[[Any], Any]:
@@ -76,6 +75,7 @@ def unary(definition: Definition, slow: Callable[..., Any]) -> Callable[[Any], A
     rule = definition.rules[0].call
     y_fate, (x_fate,) = definition.plan((0,), 1)
     keep_y, keep_x = y_fate == KEEP, x_fate == KEEP
+    show_y, show_x = y_fate == SHAPE, x_fate == SHAPE
 
     def pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
         _, _, _, _, p, sp, y, x = e
@@ -110,30 +110,48 @@ def unary(definition: Definition, slow: Callable[..., Any]) -> Callable[[Any], A
         made._scope = s = x._scope
         made._index = i = next(s.count)
         made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
-        s.record((i, s.mask, number, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None))
+        s.record(
+            (i, s.mask, number, spec, x._index, x._spec,
+             y if keep_y else show_y and Placeholder(spec), a if keep_x else show_x and Placeholder(x._spec))
+        )  # fmt: skip
         return made
 
     return call
 
 
-def binary(definition: Definition) -> Callable[[Binary, Binary], tuple[Binary, Binary]]:
+def _shown(*wanted: bool) -> Callable[..., Entry] | None:
+    """A function that puts placeholders into an entry, for the answer and the arguments whose shape rules read."""
+    if not any(wanted):
+        return None
+
+    def show(e: Entry, *values: Any) -> Entry:
+        tail = [placeholder(v) if w else kept for v, w, kept in zip(values, wanted, e[-3:], strict=True)]
+        return (*e[:-3], *tail)
+
+    return show
+
+
+def binary(
+    definition: Definition, constants: frozenset[type] = QUICK
+) -> Callable[[Binary, Binary], tuple[Binary, Binary]]:
     """A maker of functions of two arguments that record themselves, for a definition that is `quick`.
 
     From `operate`, which computes on plain values (NumPy's function, or Python's operator), and `slow`,
     which serves every other call, it makes the function that records, and the same with its arguments
-    swapped, which a reflected operator needs.
+    swapped, which a reflected operator needs. `constants` are the types of what need not be traced.
     """
     name, broadcasts = definition.name, definition.elementwise
     rule_x, rule_z = definition.rules[0].call, definition.rules[1].call
     same_x, same_z = rule_x is through, rule_z is through
 
-    def keeps(keys: tuple[Key, ...]) -> tuple[bool, bool, bool]:
+    def fates(*keys: Key) -> tuple[bool, bool, bool, Any]:
+        """Whether answer and arguments are kept, and a function for what else is wanted of them."""
         y, (x, z) = definition.plan(keys, 2)
-        return y == KEEP, x == KEEP, z == KEEP
+        return y == KEEP, x == KEEP, z == KEEP, _shown(y == SHAPE, x == SHAPE, z == SHAPE)
 
-    x_y, x_x, x_z = keeps((0,))
-    z_y, z_x, z_z = keeps((1,))
-    b_y, b_x, b_z = keeps((0, 1))
+    x_y, x_x, x_z, x_shown = fates(0)
+    z_y, z_x, z_z, z_shown = fates(1)
+    b_y, b_x, b_z, b_shown = fates(0, 1)
 
     def pull_x(g: Any, e: Entry, cots: Any, bit: int) -> None:
         _, _, _, _, p, sp, y, x, z = e
@@ -212,7 +230,7 @@ def binary(definition: Definition) -> Callable[[Binary, Binary], tuple[Binary, B
             if type(x) is Tracer:
                 a = x._value
                 s = x._scope
-                if type(z) in QUICK:
+                if type(z) in constants:
                     try:
                         y = operate(a, z)
                     except ArithmeticError:
@@ -226,10 +244,9 @@ def binary(definition: Definition) -> Callable[[Binary, Binary], tuple[Binary, B
                         made._index = x._index
                         return made
                     made._index = i = next(s.count)
-                    s.record(
-                        (i, s.mask, form_x, spec, x._index, x._spec,
-                         y if x_y else None, a if x_x else None, z if x_z else None)
-                    )  # fmt: skip
+                    e = (i, s.mask, form_x, spec, x._index, x._spec,
+                         y if x_y else None, a if x_x else None, z if x_z else None)  # fmt: skip
+                    s.record(x_shown(e, y, a, z) if x_shown else e)
                     return made
                 if type(z) is Tracer and z._scope is s:
                     b = z._value
@@ -243,16 +260,15 @@ def binary(definition: Definition) -> Callable[[Binary, Binary], tuple[Binary, B
                     made._scope = s
                     made._index = i = next(s.count)
                     made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
-                    s.record(
-                        (i, s.mask, form_both, spec, x._index, x._spec, z._index, z._spec,
-                         y if b_y else None, a if b_x else None, b if b_z else None)
-                    )  # fmt: skip
+                    e = (i, s.mask, form_both, spec, x._index, x._spec, z._index, z._spec,
+                         y if b_y else None, a if b_x else None, b if b_z else None)  # fmt: skip
+                    s.record(b_shown(e, y, a, b) if b_shown else e)
                     return made
                 return slow(x, z)
             return swapped(z, x)
 
         def swapped(z: Any, x: Any) -> Any:
-            if type(z) is not Tracer or type(x) not in QUICK:
+            if type(z) is not Tracer or type(x) not in constants:
                 return slow(x, z)
             b = z._value
             try:
@@ -268,10 +284,9 @@ def binary(definition: Definition) -> Callable[[Binary, Binary], tuple[Binary, B
                 made._index = z._index
                 return made
             made._index = i = next(s.count)
-            s.record(
-                (i, s.mask, form_z, spec, z._index, z._spec,
-                 y if z_y else None, x if z_x else None, b if z_z else None)
-            )  # fmt: skip
+            e = (i, s.mask, form_z, spec, z._index, z._spec,
+                 y if z_y else None, x if z_x else None, b if z_z else None)  # fmt: skip
+            s.record(z_shown(e, y, x, b) if z_shown else e)
             return made
 
         return call, swapped

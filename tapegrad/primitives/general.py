@@ -211,16 +211,16 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         spec = spec_of(y)
         scope.record((i, mask, number, spec, y if y_fate == KEEP else _lesser(y, y_fate), saved, options, edges, None))
         made = tracer(y, i, scope, spec)
-        if definition.views and type(y) is np.ndarray:
-            _note_view(made, found[0][3])
+        if definition.views:
+            note_view(made, found[0][3])
         return made
 
     return record
 
 
-def _note_view(made: Tracer, source: Tracer) -> None:
-    """Remember a tracer whose array shares memory with the one that it was made from."""
-    if type(source._value) is np.ndarray and np.may_share_memory(made._value, source._value):
+def note_view(made: Tracer, source: Tracer) -> None:
+    """Remember a tracer if its array shares memory with the one that it was made from."""
+    if type(made._value) is type(source._value) is np.ndarray and np.may_share_memory(made._value, source._value):
         tape = made._scope.tape
         if tape.views is None:
             tape.views = WeakValueDictionary()

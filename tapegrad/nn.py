@@ -1,0 +1,140 @@
+"""Functions that networks are made of, with the names and conventions of `jax.nn`: relu'(0) = 0.
+
+Each is stable for arguments of any size, and one entry of the tape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .primitives.define import primitive
+from .transforms import stop_gradient
+
+Axis = int | tuple[int, ...] | None
+
+
+@primitive
+def relu(x: Any) -> Any:
+    """max(x, 0), of any shape; its derivative at 0 is 0.
+
+    >>> relu(-2.0), relu(3.0)
+    (np.float64(0.0), np.float64(3.0))
+    """
+    return np.maximum(x, 0)
+
+
+relu.defvjp("x")(lambda g, y, _x: np.where(y > 0, g, 0))
+
+
+@primitive
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e⁻ˣ), of any shape, without overflow.
+
+    >>> sigmoid(0.0)
+    np.float64(0.5)
+    """
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+sigmoid.defvjp("x")(lambda g, y, _x: g * (y * (1 - y)))
+
+
+def _finite(x: Any) -> Any:
+    """x, with 0 in the place of infinities, so that differences from it stay numbers."""
+    return np.where(np.isfinite(x), x, 0)
+
+
+@primitive(nondiff_argnames=("axis",))
+def _logsumexp(a: Any, axis: Axis) -> Any:
+    """log Σ eᵃ along the axes, which stay with length 1."""
+    top = _finite(np.max(a, axis, keepdims=True))
+    with np.errstate(divide="ignore"):  # of nothing but -inf it is -inf
+        return np.log(np.sum(np.exp(a - top), axis, keepdims=True)) + top
+
+
+_logsumexp.defvjp("a")(lambda g, y, a, axis: g * np.exp(a - _finite(y)))
+
+
+def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
+    """log Σ b eᵃ along the axes, without overflow.
+
+    Args:
+        a: exponents, of any shape.
+        axis: the axes to sum over; None for all.
+        b: weights that broadcast against `a`; they may be negative.
+        keepdims: keep the summed axes with length 1.
+        return_sign: give `(log |Σ|, sign of Σ)`; without it a negative sum is nan.
+
+    >>> logsumexp([1000.0, 1000.0]) - 1000.0
+    np.float64(0.6931471805599454)
+    """
+    if isinstance(a, (list, tuple)):
+        a = np.asarray(a)
+    axes = tuple(range(np.ndim(a))) if axis is None else axis
+    sign: Any = None
+    if b is None and np.size(a):
+        made = _logsumexp(a, axes)
+        sign = np.ones_like(stop_gradient(made))
+    else:
+        weights = 1.0 if b is None else b
+        top = _finite(np.max(stop_gradient(a), axis=axes, keepdims=True, initial=-np.inf))
+        total = np.sum(weights * np.exp(a - top), axis=axes, keepdims=True)
+        sign = np.sign(stop_gradient(total))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            made = np.log(total * sign if return_sign else total) + top
+    if not keepdims:
+        made, sign = np.squeeze(made, axes), np.squeeze(sign, axes)
+    return (made, sign) if return_sign else made
+
+
+@primitive(nondiff_argnames=("axis",))
+def _softmax(x: Any, axis: Axis) -> Any:
+    e = np.exp(x - _finite(np.max(x, axis, keepdims=True)))
+    return e / np.sum(e, axis, keepdims=True)
+
+
+@_softmax.defvjp("x")
+def _(g: Any, y: Any, _x: Any, axis: Axis) -> Any:
+    """x̄ = y (ḡ − Σ ḡ y)"""
+    return y * (g - np.sum(g * y, axis=axis, keepdims=True))
+
+
+@primitive(nondiff_argnames=("axis",))
+def _log_softmax(x: Any, axis: Axis) -> Any:
+    shifted = x - _finite(np.max(x, axis, keepdims=True))
+    return shifted - np.log(np.sum(np.exp(shifted), axis, keepdims=True))
+
+
+@_log_softmax.defvjp("x")
+def _(g: Any, y: Any, _x: Any, axis: Axis) -> Any:
+    """x̄ = ḡ − eʸ Σ ḡ"""
+    return g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)
+
+
+def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
+    """eˣ / Σ eˣ along `axis`, of the shape of `x`.
+
+    Args:
+        x: scores, of any shape but `()`.
+        axis: the axes along which the result sums to 1.
+        where: the elements that take part; others give 0.
+
+    >>> softmax(np.array([0.0, 0.0, 1000.0]))
+    array([0., 0., 1.])
+    """
+    return _softmax(x if where is None else np.where(where, x, -np.inf), axis)
+
+
+def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
+    """log(eˣ / Σ eˣ) along `axis`, of the shape of `x`; the arguments are those of `softmax`.
+
+    >>> log_softmax(np.array([0.0, 0.0]))
+    array([-0.69314718, -0.69314718])
+    """
+    return _log_softmax(x if where is None else np.where(where, x, -np.inf), axis)
+
+
+__all__ = ["log_softmax", "logsumexp", "relu", "sigmoid", "softmax"]

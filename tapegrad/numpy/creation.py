@@ -1,0 +1,33 @@
+"""New arrays like a traced one. They are plain: nothing flows from what was never computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitives.define import composed, constant
+from ..tracer import FUNCTIONS, Tracer
+
+for _function in (np.zeros_like, np.ones_like, np.empty_like):
+    constant(_function)
+
+
+@composed(np.full_like)
+def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    a = a._value if isinstance(a, Tracer) else a
+    if not isinstance(fill_value, Tracer):
+        return np.full_like(a, fill_value, dtype, **kwargs)
+    shape = kwargs.get("shape") or np.shape(a)
+    return np.broadcast_to(fill_value, shape).astype(dtype or np.result_type(a))
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """NumPy's `full`, filled with a traced value too."""
+    if not isinstance(fill_value, Tracer):
+        return np.full(shape, fill_value, dtype, **kwargs)
+    made = np.broadcast_to(fill_value, shape)
+    return made if dtype is None else made.astype(dtype)
+
+
+FUNCTIONS[np.full] = full

@@ -1,0 +1,1 @@
+"""The names of `numpy.fft`. They have no rules: a traced value raises."""

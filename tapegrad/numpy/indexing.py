@@ -1,0 +1,161 @@
+"""Picking elements, and its counterpart: scattering them, with repeated ones added up."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..primitives.define import array_function, composed, primitive
+from ..primitives.forms import QUICK, binary
+from ..primitives.general import make_form, make_record, note_view
+from ..primitives.rules import Definition
+from ..tracer import Tracer
+
+_BASIC = frozenset({int, slice, type(None), type(Ellipsis), np.int64, np.int32, np.intp})
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether an index takes no element twice because it is made of slices and integers alone."""
+    return type(index) in _BASIC or (type(index) is tuple and all(type(part) in _BASIC for part in index))
+
+
+@primitive(nondiff_argnames=("index", "shape"))
+def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """An array of zeros of this shape to which `g` is added at `index`, repeated elements every time."""
+    g = np.asarray(g)
+    made = np.zeros(shape, g.dtype)
+    if _is_basic(index) or (type(index) is np.ndarray and index.dtype == bool):
+        made[index] = g
+    else:
+        np.add.at(made, index, g)
+    return made
+
+
+scatter.defvjp("g")(lambda g, _y, _g, index, shape: g[index])
+
+
+def _get(x: Any, index: Any) -> Any:
+    return x[index]
+
+
+_definition = Definition(_get, "getitem", constants=("index",))
+_definition.add(0, lambda g, _y, _x, index: scatter(g, index, _x.shape))
+_definition.add(1, lambda g, _y, _x, _index: None)
+_pick, _ = binary(_definition, QUICK | _BASIC | {tuple})(
+    operator.getitem, make_record(_definition, make_form(_definition), _get)
+)
+
+
+def getitem(x: Tracer, index: Any) -> Any:
+    """`x[index]` of a traced array, for every index that ndarray takes."""
+    if type(index) not in _BASIC:
+        index = tuple([_own(part) for part in index]) if type(index) is tuple else _own(index)
+    made = _pick(x, index)
+    if type(made._value) is np.ndarray:
+        note_view(made, x)
+    return made
+
+
+def _own(part: Any) -> Any:
+    """A part of an index that stays as it is whatever the caller does to his arrays."""
+    if type(part) in _BASIC or isinstance(part, (bool, np.bool_, np.integer)):
+        return part
+    return np.array(part)
+
+
+@composed(np.take)
+def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
+    _without_out(out, "take")
+    a = np.ravel(a) if axis is None else a
+    axis = 0 if axis is None else axis % a.ndim
+    indices = np.asarray(indices)
+    if mode != "raise":
+        n = a.shape[axis]
+        indices = indices % n if mode == "wrap" else np.clip(indices, 0, n - 1)
+    return a[(*(slice(None),) * axis, indices)]
+
+
+def _without_out(out: Any, name: str) -> None:
+    if out is not None:
+        raise TypeError(f"numpy.{name} cannot write a traced value into a plain array; leave out= away")
+
+
+@composed(np.take_along_axis)
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    if axis is None:
+        arr, axis = np.ravel(arr), 0
+    axis %= arr.ndim
+    grid = [np.arange(n).reshape([-1 if j == k else 1 for j in range(arr.ndim)]) for k, n in enumerate(arr.shape)]
+    grid[axis] = np.asarray(indices)
+    return arr[tuple(grid)]
+
+
+@composed(np.compress)
+def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
+    _without_out(out, "compress")
+    return np.take(a, np.flatnonzero(np.asarray(condition)), axis)
+
+
+@composed(np.extract)
+def extract(condition: Any, arr: Any) -> Any:
+    return np.ravel(arr)[np.flatnonzero(np.asarray(condition))]
+
+
+@composed(np.repeat)
+def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
+    a = np.ravel(a) if axis is None else a
+    return np.take(a, np.repeat(np.arange(a.shape[axis or 0]), repeats), axis or 0)
+
+
+@composed(np.delete)
+def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
+    arr = np.ravel(arr) if axis is None else arr
+    return np.take(arr, np.delete(np.arange(arr.shape[axis or 0]), obj), axis or 0)
+
+
+@array_function(np.diagonal, nondiff=("offset", "axis1", "axis2"))
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    return np.diagonal(a, offset, axis1, axis2).copy()
+
+
+@diagonal.defvjp("a")
+def _(g: Any, _y: Any, _a: Any, offset: int, axis1: int, axis2: int) -> Any:
+    """ḡ on the diagonal, zeros beside it."""
+    rest = [n for k, n in enumerate(_a.shape) if k not in (axis1 % _a.ndim, axis2 % _a.ndim)]
+    rows, columns = _a.shape[axis1], _a.shape[axis2]
+    k = np.arange(g.shape[-1])
+    lead = (slice(None),) * len(rest)
+    spread = scatter(g, (*lead, k + max(-offset, 0), k + max(offset, 0)), (*rest, rows, columns))
+    return np.moveaxis(spread, (-2, -1), (axis1, axis2))
+
+
+def _triangle(function: Any) -> Any:
+    """`tril` or `triu`: linear, and the rule of itself."""
+
+    @array_function(function, nondiff=("k",))
+    def triangle(m: Any, k: int = 0) -> Any:
+        return function(m, k)
+
+    triangle.defvjp(0)(lambda g, _y, _m, k: function(g, k) if _m.ndim > 1 else np.sum(function(g, k), 0))
+    return triangle
+
+
+tril, triu = _triangle(np.tril), _triangle(np.triu)
+
+
+@composed(np.diag)
+def diag(v: Any, k: int = 0) -> Any:
+    if np.ndim(v) == 2:
+        return np.diagonal(v, k)
+    at, n = np.arange(v.shape[0]), v.shape[0] + abs(k)
+    return scatter(v, (at + max(-k, 0), at + max(k, 0)), (n, n))
+
+
+@composed(np.diff)
+def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    lead = (slice(None),) * (axis % a.ndim)
+    for _ in range(n):
+        a = a[(*lead, slice(1, None))] - a[(*lead, slice(None, -1))]
+    return a

@@ -1,0 +1,147 @@
+"""Arrays from parts, and parts of arrays: joined in one entry, taken apart by slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..primitives.define import array_function, composed, has_tracer
+from ..tracer import FUNCTIONS, Tracer
+from .structure import astype
+
+
+@array_function(np.concatenate, nondiff=("axis", "out", "dtype", "casting"))
+def concatenate(
+    arrays: Any, /, axis: Any = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind"
+) -> Any:
+    return np.concatenate(arrays, axis=axis, dtype=dtype, casting=casting)
+
+
+@concatenate.defvjp(0)
+def _(g: Any, _y: Any, _arrays: Any, axis: Any, out: None, *, dtype: Any, casting: Any) -> Any:
+    """Each part gets its slice of ḡ."""
+    parts, start = [], 0
+    for a in _arrays:
+        along = np.size(a) if axis is None else a.shape[axis]
+        lead = () if axis is None else (slice(None),) * (axis % len(a.shape))
+        parts.append(np.reshape(g[(*lead, slice(start, start + along))], a.shape))
+        start += along
+    return parts
+
+
+@array_function(np.stack, nondiff=("axis", "out", "dtype", "casting"))
+def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind") -> Any:
+    return np.stack(arrays, axis=axis, dtype=dtype, casting=casting)
+
+
+stack.defvjp(0)(lambda g, _y, _arrays, axis, out, *, dtype, casting: np.moveaxis(g, axis, 0))
+
+
+def _joined(function: Any, spread: Callable[[Any], Any], axis: Callable[[Any], int]) -> Any:
+    """One of NumPy's functions that first give their arguments more dimensions, then join them."""
+
+    @composed(function)
+    def join(tup: Any, **kwargs: Any) -> Any:
+        parts = [spread(array(part) if isinstance(part, (list, tuple)) else part) for part in tup]
+        return np.concatenate(parts, axis=axis(parts[0]), **kwargs)
+
+    return join
+
+
+def _reshaped(shape: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Callable[[Any], Any]:
+    return lambda a: np.reshape(a, shape(np.shape(a)))
+
+
+_to_1d = _reshaped(lambda s: s or (1,))
+_to_2d = _reshaped(lambda s: (1,) * (2 - len(s)) + s)
+_to_3d = _reshaped(lambda s: ((1, 1, 1), (1, *s, 1), (*s, 1))[len(s)] if len(s) < 3 else s)
+
+vstack = _joined(np.vstack, _to_2d, lambda part: 0)
+hstack = _joined(np.hstack, _to_1d, lambda part: int(part.ndim > 1))
+dstack = _joined(np.dstack, _to_3d, lambda part: 2)
+column_stack = _joined(np.column_stack, _reshaped(lambda s: s if len(s) > 1 else (*(s or (1,)), 1)), lambda part: 1)
+
+
+def _widened(function: Any, spread: Callable[[Any], Any]) -> Any:
+    @composed(function)
+    def widen(*arys: Any) -> Any:
+        made = [spread(array(a) if isinstance(a, (list, tuple)) else a) for a in arys]
+        return made[0] if len(made) == 1 else tuple(made)
+
+    return widen
+
+
+atleast_1d = _widened(np.atleast_1d, _to_1d)
+atleast_2d = _widened(np.atleast_2d, _to_2d)
+atleast_3d = _widened(np.atleast_3d, _to_3d)
+
+
+@composed(np.append)
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    arr, values = (array(x) if isinstance(x, (list, tuple)) else x for x in (arr, values))
+    if axis is None:
+        return np.concatenate([np.ravel(arr), np.ravel(values)])
+    return np.concatenate([arr, values], axis=axis)
+
+
+@composed(np.array_split)
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    n = ary.shape[axis]
+    if np.ndim(indices_or_sections) == 0:
+        sizes = [len(part) for part in np.array_split(np.empty(n), indices_or_sections)]
+        bounds = [0, *np.cumsum(sizes).tolist()]
+    else:
+        bounds = [0, *map(int, indices_or_sections), n]
+    lead = (slice(None),) * (axis % ary.ndim)
+    return [ary[(*lead, slice(a, b))] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+@composed(np.split)
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
+        raise ValueError("array split does not result in an equal division")
+    return np.array_split(ary, indices_or_sections, axis)
+
+
+vsplit = composed(np.vsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 0))
+hsplit = composed(np.hsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, int(ary.ndim > 1)))
+dsplit = composed(np.dsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2))
+
+
+def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+    """The slices of an array along an axis, as a tuple."""
+    return tuple(np.moveaxis(x, axis, 0))
+
+
+if hasattr(np, "unstack"):
+    unstack = composed(np.unstack)(unstack)
+
+
+def array(object: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """NumPy's `array`, from nested lists of traced and plain parts too.
+
+    >>> from tapegrad import grad
+    >>> grad(lambda x: (array([x, 1.0, x * x]) ** 2).sum())(2.0)
+    36.0
+    """
+    if isinstance(object, Tracer):
+        made = np.reshape(object.__copy__(), object.shape)  # a number becomes an array of shape ()
+    elif isinstance(object, (list, tuple)) and has_tracer((object,), {}):
+        made = np.stack([part if isinstance(part, Tracer) else array(part) for part in object])
+    else:
+        return np.array(object, dtype, **kwargs)
+    return made if dtype is None or np.dtype(dtype) == made.dtype else astype(made, dtype)
+
+
+def asarray(a: Any, dtype: Any = None, order: Any = None, **kwargs: Any) -> Any:
+    """NumPy's `asarray`, of traced values and of nested lists of them too."""
+    if isinstance(a, Tracer) and type(a._spec) is tuple and dtype in (None, a.dtype):
+        return a
+    return array(a, dtype) if has_tracer((a,), {}) else np.asarray(a, dtype, order, **kwargs)
+
+
+FUNCTIONS[np.array] = array
+for _function in (np.asarray, np.asanyarray, np.ascontiguousarray):
+    FUNCTIONS[_function] = asarray

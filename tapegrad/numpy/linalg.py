@@ -1,0 +1,1 @@
+"""The names of `numpy.linalg`, for plain and for traced values."""

@@ -1,0 +1,29 @@
+"""Functions that order elements. Where values decide, the result is a pick by the order that NumPy finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitives.define import composed, constant
+
+for _function in (
+    *(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort, np.argwhere),
+    *(np.nonzero, np.flatnonzero, np.count_nonzero, np.searchsorted, np.digitize, np.all, np.any),
+):
+    constant(_function)
+
+
+@composed(np.sort)
+def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    return np.take_along_axis(a, np.argsort(a, axis, kind="stable"), axis)
+
+
+@composed(np.partition)
+def partition(a: Any, kth: Any, axis: int | None = -1, kind: Any = "introselect", order: Any = None) -> Any:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    return np.take_along_axis(a, np.argpartition(a, kth, axis), axis)
