@@ -1,22 +1,48 @@
-"""Automatic differentiation for people who think in NumPy."""
+"""Automatic differentiation for people who think in NumPy.
 
-from . import numpy, tree
+    grad, value_and_grad, vjp           the derivative of a function
+    primitive, unbroadcast              a function of your own, with its rule
+    trace                               the tape, to be read
+    stop_gradient, is_tracer            what is a constant, what is not
+    numpy, nn, tree                     NumPy's names, networks, nests of arrays
+    testing, flatten_util               checks against finite differences, nests as one vector
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import nn, numpy, tree
 from .errors import TapegradError
 from .primitives.cotangent import unbroadcast
 from .primitives.define import Primitive, primitive
 from .tracer import is_tracer
-from .transforms import grad, stop_gradient, value_and_grad, vjp
+from .transforms import grad, stop_gradient, trace, value_and_grad, vjp
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import flatten_util, testing
+
+
+def __getattr__(name: str) -> Any:
+    """What is not needed to differentiate is loaded when it is asked for."""
+    if name in ("flatten_util", "testing"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Primitive",
     "TapegradError",
+    "flatten_util",
     "grad",
     "is_tracer",
+    "nn",
     "numpy",
     "primitive",
     "stop_gradient",
+    "testing",
+    "trace",
     "tree",
     "unbroadcast",
     "value_and_grad",

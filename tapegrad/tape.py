@@ -159,3 +159,26 @@ class Frame:
             if frame.bit & mask and not frame.running:
                 raise escaped(frame)
         return self.tape.scope(mask)
+
+    def cotangents(self) -> Any:
+        """An empty place for the cotangents of what this frame recorded: by index, None where there is none."""
+        return _Sparse() if self.outer else [None] * next(self.tape.count)
+
+
+class _Sparse(dict[int, Any]):
+    """Cotangents by index, for a stretch of the tape that starts late."""
+
+    def __missing__(self, index: int) -> None:
+        return None
+
+
+class Outer(dict[int, Scope | None]):
+    """By mask: the scope of those of its frames that are around `frame`, None if there are none."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+
+    def __missing__(self, mask: int) -> Scope | None:
+        outer = mask & (self.frame.bit - 1)
+        found = self[mask] = self.frame.outer_scope(outer) if outer else None
+        return found

@@ -13,8 +13,9 @@ import numpy as np
 from . import tree
 from .errors import ArgnumsError, CotangentError, InputError, OutputError, TreeError
 from .primitives.cotangent import conform
-from .primitives.recording import collect, describe, enter, finish, lower, zeros
-from .replay.backward import cotangents, read
+from .primitives.recording import collect, describe, enter, lower
+from .replay.backward import read
+from .replay.table import ReadableTape
 from .tape import Entry, Frame
 from .tracer import Spec, Tracer, dtype_of, is_inexact, shape_of, spec_of
 
@@ -153,7 +154,7 @@ class _ValueAndGrad(_Transform[P, R]):
             out = lower(frame, out)
         finally:
             entries = frame.close()
-        cots = cotangents(frame)
+        cots = frame.cotangents()
         if index is not None:
             cots[index] = 1.0 if spec is float else dtype_of(spec).type(1)
             read(frame, entries, cots)
@@ -273,7 +274,7 @@ class _Pullback:
                     f"output {self.structure}, cotangent {structure}",
                     "pass a cotangent for each leaf of the output, in the same containers",
                 )
-        cots = cotangents(frame)
+        cots = frame.cotangents()
         for c, (index, spec) in zip(given, self.outputs, strict=True):
             if index is None:
                 continue
@@ -361,4 +362,72 @@ def stop_gradient(x: Any) -> Any:
     return tree.map(stop_gradient, x) if tree.is_node(x) else x
 
 
-__all__ = ["finish", "grad", "stop_gradient", "value_and_grad", "vjp", "zeros"]
+class _Trace(_Transform[P, Any]):
+    def __init__(self, fun: Callable[P, Any]) -> None:
+        super().__init__(fun, "trace")
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.fun,)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ReadableTape:
+        frame = Frame(self.title, complete=True)
+        try:
+            frame.open()
+            call: list[Any] = list(args)
+            chosen = [k for k, a in enumerate(args) if _varies(a)]
+            if not chosen:
+                chosen = [k for k, a in enumerate(args) if type(a) is int]
+            arguments = _Arguments(frame, call, tuple(chosen))
+            out = self.fun(*call, **kwargs)
+            leaves, _ = tree.flatten(out)
+            outputs = [_output(leaf, frame) for leaf in leaves]
+            value = lower(frame, out)
+        finally:
+            entries = frame.close()
+        names = _argument_names(self.fun, args, arguments)
+        return ReadableTape(frame, entries, arguments, names, outputs, value)
+
+
+def _varies(argument: Any) -> bool:
+    """Whether an argument has a leaf that can vary continuously."""
+    return any(isinstance(leaf, Tracer) or is_inexact(leaf) for leaf in tree.leaves(argument))
+
+
+def _argument_names(fun: Any, args: Any, arguments: _Arguments) -> list[str]:
+    """The names of the traced leaves, as a person would write them: x, params['w']."""
+    try:
+        parameters = [p.name for p in inspect.signature(fun).parameters.values() if p.kind < p.VAR_POSITIONAL]
+    except (TypeError, ValueError):
+        parameters = []
+    names = []
+    for k in arguments.chosen:
+        name = parameters[k] if k < len(parameters) else f"argument {k}"
+        names += [name + tree.keystr(path) for path, _ in tree.leaves_with_path(args[k])]
+    return names
+
+
+def trace(fun: Callable[P, Any]) -> Callable[P, ReadableTape]:
+    """What a call of `fun` writes on the tape, complete: every value, every entry.
+
+    Args:
+        fun: any function of numbers and arrays. Arguments that hold floats are traced; if there are none,
+            integers are, as floats.
+
+    Returns:
+        A function with the arguments of `fun` that gives the tape. `print(tape)` is a table,
+        `tape.backward()` adds the cotangents, `tape.steps()` walks the backward reading entry by entry.
+
+    >>> tape = trace(lambda x, y: x * y + x)(2.0, 3.0)
+    >>> tape.backward()
+    (4.0, 2.0)
+    >>> print(tape)
+     #  operation  inputs  type   value  cotangent
+    %0  x                  float  2.0    4.0
+    %1  y                  float  3.0    2.0
+    %2  multiply   %0, %1  float  6.0    1.0
+    %3  add        %2, %0  float  8.0    1.0
+    """
+    return _Trace(fun)
+
+
+__all__ = ["grad", "stop_gradient", "trace", "value_and_grad", "vjp"]

@@ -1,35 +1,321 @@
 """Functions that reduce axes: each sends its cotangent back over the axes that it reduced.
 
-Tied maxima and minima share it equally; the norm has slope 0 at 0.
+In the equations ḡ and y stand for themselves spread over the reduced axes, and n counts what was reduced to
+one number. Tied maxima and minima share ḡ equally; norm and std have slope 0 where they are 0. Norm, var
+and std of complex numbers are real, so their rules have the conjugate of x.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..primitives.define import array_function
+from ..errors import MissingRuleError, PrimitiveError
+from ..primitives.define import array_function, composed, primitive
+from ..tracer import FUNCTIONS, METHODS, plain
+from .joining import asarray
 
 Axis = int | tuple[int, ...] | None
+Shape = tuple[int, ...]
 
 
-def _spread(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
-    """What a reduction without keepdims gave, with the reduced axes back at length 1; works with keepdims too."""
-    if not shape:
+def _shape(x: Any) -> Shape:
+    shape: Shape = getattr(x, "shape", ())
+    return shape
+
+
+def _axes(shape: Shape, axis: Axis) -> Shape:
+    """The reduced axes, all of them counted from 0."""
+    if axis is None or not shape:
+        return tuple(range(len(shape)))
+    return tuple([k % len(shape) for k in (axis if isinstance(axis, tuple) else (axis,))])
+
+
+def _count(shape: Shape, axis: Axis) -> int:
+    return math.prod([shape[k] for k in _axes(shape, axis)])
+
+
+def _spread(g: Any, shape: Shape, axis: Axis) -> Any:
+    """What a reduction gave, with or without keepdims, so that it broadcasts to the shape that was reduced."""
+    axes = _axes(shape, axis)
+    if sorted(axes) == [*range(len(axes))]:  # the leading ones come back by themselves
         return g
-    if axis is None:
-        return np.reshape(g, (1,) * len(shape))
-    axes = {axis % len(shape)} if not isinstance(axis, tuple) else {k % len(shape) for k in axis}
     return np.reshape(g, tuple([1 if k in axes else n for k, n in enumerate(shape)]))
 
 
-@array_function(np.sum, nondiff=("axis", "dtype", "out", "keepdims"))
-def sum(a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims)
+def _ratio(g: Any, y: Any) -> Any:
+    """g / y, and 0 where y is 0."""
+    zero = y == 0
+    return np.where(zero, 0, g) / np.where(zero, 1, y)
+
+
+def _conjugate(x: Any) -> Any:
+    return np.conjugate(x) if np.iscomplexobj(x) else x
+
+
+# sums
+
+
+@array_function(np.sum, nondiff=("axis", "dtype", "out", "keepdims", "initial", "where"))
+def sum(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
+    initial: Any = 0, where: Any = True,
+) -> Any:  # fmt: skip
+    return np.sum(a, axis, dtype, keepdims=keepdims)
 
 
 @sum.defvjp("a")
-def _(g: Any, _y: Any, _a: Any, axis: Axis, dtype: Any, out: None, keepdims: bool) -> Any:
+def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
     """x̄ᵢ = ḡ for every element that was summed."""
-    return np.broadcast_to(_spread(g, _a.shape, axis), _a.shape)
+    return np.broadcast_to(_spread(g, _shape(_a), axis), _shape(_a))
+
+
+@array_function(np.mean, nondiff=("axis", "dtype", "out", "keepdims", "where"))
+def mean(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = True
+) -> Any:
+    return np.mean(a, axis, dtype, keepdims=keepdims)
+
+
+@mean.defvjp("a")
+def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
+    """x̄ᵢ = ḡ / n."""
+    shape = _shape(_a)
+    return np.broadcast_to(_spread(g / (_count(shape, axis) or 1), shape, axis), shape)
+
+
+@array_function(np.cumsum, nondiff=("axis", "dtype", "out"))
+def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    return np.cumsum(a, axis, dtype)
+
+
+@cumsum.defvjp("a")
+def _(g: Any, _y: Any, _a: Any, axis: int | None, *_: Any) -> Any:
+    """x̄ᵢ = Σₖ≥ᵢ ḡₖ."""
+    along = axis or 0
+    return np.reshape(np.flip(np.cumsum(np.flip(g, along), along), along), _shape(_a))
+
+
+@composed(np.average)
+def average(
+    a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+) -> Any:
+    a = asarray(a)
+    if weights is None:
+        result = np.mean(a, axis, keepdims=keepdims)
+        total = result.dtype.type(a.size / (result.size or 1))
+    else:
+        w, dtype = _weights(a, axis, asarray(weights)), np.result_type(a, weights)
+        total = np.sum(w, axis, dtype, keepdims=keepdims)
+        if np.any(total == 0):
+            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+        result = np.sum(a * w, axis, dtype, keepdims=keepdims) / total
+    return (result, np.broadcast_to(total, result.shape) + 0) if returned else result
+
+
+def _weights(a: Any, axis: Axis, w: Any) -> Any:
+    """The weights of an average, so that they broadcast to `a`."""
+    if w.shape == a.shape:
+        return w
+    if axis is None:
+        raise TypeError("Axis must be specified when shapes of a and weights differ.")
+    axes = _axes(a.shape, axis)
+    if w.shape != tuple([a.shape[k] for k in axes]):
+        raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+    w = np.transpose(w, np.argsort(axes).tolist())
+    return np.reshape(w, [n if k in axes else 1 for k, n in enumerate(a.shape)])
+
+
+# deviations
+
+
+@array_function(np.var, nondiff=("axis", "dtype", "out", "ddof", "keepdims", "where", "mean", "correction"))
+def var(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: Any = 0, keepdims: bool = False,
+    where: Any = True, mean: None = None, correction: Any = None,
+) -> Any:  # fmt: skip
+    if mean is not None:
+        raise PrimitiveError(
+            "var was called with mean= and a traced value",
+            "the derivative of such a call is not known",
+            "leave it out: the mean is computed again",
+        )
+    return np.var(a, axis, dtype, ddof=_degrees(ddof, correction), keepdims=keepdims)
+
+
+@var.defvjp("a")
+def _(
+    g: Any, _y: Any, a: Any, axis: Axis, dtype: Any, _out: None, ddof: Any, _keepdims: bool,
+    _where: Any, _mean: None, correction: Any,
+) -> Any:  # fmt: skip
+    """x̄ = 2ḡ (x − m) / (n − ddof), with m the mean of x."""
+    shape = _shape(a)
+    n = _count(shape, axis)
+    if n == 0:
+        return np.zeros_like(a)
+    free = n - _degrees(ddof, correction)
+    deviation = a - np.mean(a, axis, dtype, keepdims=True)
+    return _conjugate(deviation) * _spread(g * (2 / free if free > 0 else math.nan), shape, axis)
+
+
+def _degrees(ddof: Any, correction: Any) -> Any:
+    if correction is not None and ddof != 0:
+        raise ValueError("ddof and correction can't be provided simultaneously.")
+    return ddof if correction is None else correction
+
+
+@primitive
+def _root(v: Any) -> Any:
+    """The square root, with slope 0 at 0."""
+    return np.sqrt(v)
+
+
+@_root.defvjp("v")
+def _(g: Any, y: Any, _v: Any) -> Any:
+    """v̄ = ḡ / 2y."""
+    return _ratio(g / 2, y)
+
+
+@composed(np.std)
+def std(a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: Any = 0, *args: Any, **kwargs: Any) -> Any:
+    return _root(np.var(a, axis, dtype, out, ddof, *args, **kwargs))
+
+
+# products
+
+
+@array_function(np.prod, nondiff=("axis", "dtype", "out", "keepdims", "initial", "where"))
+def prod(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
+    initial: Any = 1, where: Any = True,
+) -> Any:  # fmt: skip
+    return np.prod(a, axis, dtype, keepdims=keepdims)
+
+
+@prod.defvjp("a")
+def _(g: Any, _y: Any, a: Any, axis: Axis, *_: Any) -> Any:
+    """x̄ᵢ = ḡ ∏ⱼ≠ᵢ xⱼ, without a division, so that zeros do no harm."""
+    shape = _shape(a)
+    axes = _axes(shape, axis)
+    order = [*(k for k in range(len(shape)) if k not in axes), *axes]
+    x = np.transpose(a, order)
+    rows = np.reshape(x, (*x.shape[: len(shape) - len(axes)], _count(shape, axis)))
+    others = np.transpose(np.reshape(_others(rows), x.shape), np.argsort(order).tolist())
+    return _spread(g, shape, axis) * others
+
+
+def _others(x: Any) -> Any:
+    """For each element the product of all others along the last axis, by a tree of products of two."""
+    n = x.shape[-1]
+    if n < 2:
+        return np.ones_like(x)
+    half = n // 2
+    left, right, odd = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    others = _others(np.concatenate([left * right, odd], -1))
+    pairs = others[..., :half]
+    return np.concatenate([right * pairs, left * pairs, others[..., half:]], -1)
+
+
+@array_function(np.cumprod, nondiff=("axis", "dtype", "out"))
+def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    return np.cumprod(a, axis, dtype)
+
+
+@cumprod.defvjp("a")
+def _(g: Any, y: Any, a: Any, axis: int | None, *_: Any) -> Any:
+    """x̄ᵢ = ∏ⱼ<ᵢ xⱼ · Σₖ≥ᵢ ḡₖ ∏ᵢ<ⱼ≤ₖ xⱼ."""
+    shape = _shape(a)
+    along = axis if axis is not None and shape else 0
+    x = np.moveaxis(np.reshape(a, y.shape), along, -1)
+    g, y = np.moveaxis(g, along, -1), np.moveaxis(y, along, -1)
+    before = np.concatenate([np.ones_like(y[..., :1]), y[..., :-1]], -1)
+    return np.reshape(np.moveaxis(before * _tails(g, x), -1, along), shape)
+
+
+def _tails(g: Any, x: Any) -> Any:
+    """sᵢ = gᵢ + xᵢ₊₁ sᵢ₊₁ along the last axis, in log n steps that double the reach."""
+    n, reach = g.shape[-1], 1
+    factors = x[..., 1:]
+    while reach < n:
+        g = np.concatenate([g[..., :-reach] + factors * g[..., reach:], g[..., -reach:]], -1)
+        factors = factors[..., : max(n - 2 * reach, 0)] * factors[..., reach:]
+        reach *= 2
+    return g
+
+
+# extrema
+
+
+def _extremum(function: Any, beaten: Callable[[Any, Any], Any]) -> Any:
+    def body(
+        a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True
+    ) -> Any:
+        return function(a, axis, keepdims=keepdims)
+
+    def vjp(g: Any, y: Any, a: Any, axis: Axis, *_: Any) -> Any:
+        """x̄ᵢ = ḡ in equal shares for the elements that are y, else 0."""
+        shape = _shape(a)
+        lost = beaten(a, _spread(y, shape, axis))
+        winners = _count(shape, axis) - np.count_nonzero(lost, axis=axis, keepdims=True)
+        return np.where(lost, 0, _spread(g, shape, axis) / winners.astype(y.dtype))
+
+    body.__name__ = function.__name__
+    made = array_function(function, nondiff=("axis", "out", "keepdims", "initial", "where"))(body)
+    made.defvjp("a")(vjp)
+    return made
+
+
+FUNCTIONS[np.amax] = _max = _extremum(np.max, np.less)
+FUNCTIONS[np.amin] = _min = _extremum(np.min, np.greater)
+
+
+@composed(np.ptp)
+def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
+    return np.max(a, axis, out, keepdims) - np.min(a, axis, out, keepdims)
+
+
+# norms
+
+
+@primitive(nondiff_argnames=("ord", "axis", "keepdims"))
+def _norm(x: Any, ord: Any, axis: Axis, keepdims: bool) -> Any:
+    return np.linalg.norm(x, ord, axis, keepdims)
+
+
+@_norm.defvjp("x")
+def _(g: Any, y: Any, x: Any, ord: Any, axis: Axis, _keepdims: bool) -> Any:
+    """x̄ = ḡ x* / y for the Euclidean norm, ḡ (|x| / y)ᵖ⁻¹ x* / |x| for the others; 0 where y or x is 0."""
+    shape = _shape(x)
+    g, y = _spread(g, shape, axis), _spread(y, shape, axis)
+    if ord in (None, 2, "fro", "f"):
+        return _conjugate(x) * _ratio(g, y)
+    if ord % 2 == 0 and ord > 0 and not np.iscomplexobj(x):
+        return g * _ratio(x, y) ** (ord - 1)
+    size = np.abs(x)
+    zero = size == 0
+    size = np.where(zero, 1, size)
+    slope = (size / np.where(y == 0, 1, y)) ** (ord - 1) * _conjugate(x) / size
+    return g * np.where(zero, 0, slope)
+
+
+@composed(np.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
+    x = asarray(x)
+    axes = _axes(x.shape, axis)
+    if ord in (None, "fro", "f") or (len(axes) == 1 and ord not in (0, 1, math.inf, -math.inf)):
+        return _norm(x, ord, axis, keepdims)
+    if len(axes) == 2 and ord in (2, -2, "nuc"):
+        raise MissingRuleError(
+            f"the norm of order {ord!r} of a matrix has no derivative rule",
+            "it is made of singular values",
+            "take the order 'fro', 1 or numpy.inf, or axis=k for the norms of vectors",
+        )
+    if not x.size or len(axes) not in (1, 2) or ord not in (1, -1, math.inf, -math.inf):
+        return np.linalg.norm(plain(x), ord, axis, keepdims)  # which is constant, or raises
+    size = np.abs(x)
+    if len(axes) == 2:
+        size = np.sum(size, axes[0] if abs(ord) == 1 else axes[1], keepdims=True)
+    ...

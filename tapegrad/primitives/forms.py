@@ -2,7 +2,8 @@
 
 A form is one primitive with one pattern of traced arguments, known to the tape by a small int. `PULL`
 takes a cotangent through an entry to its parents; `LIFT` makes the entry's values tracers again, of the
-frames around the one that reads, so that rules that meet them are recorded there; `NAMES` tells a person.
+frames around the one that reads, so that rules that meet them are recorded there; `NAMES` and
+`DEFINITIONS` tell a person.
 
 The functions that are called most, of one and two arguments, have a quick path here that is taken when
 the traced arguments share a scope and the rest are plain numbers and arrays. Whatever else there is goes
@@ -32,6 +33,7 @@ Binary = Callable[[Any, Any], Any]
 PULL: list[Pull] = []
 LIFT: list[Lift] = []
 NAMES: list[str] = []
+DEFINITIONS: list[Definition | None] = []
 
 QUICK = frozenset({float, int, np.ndarray, np.float64, np.float32, complex, np.int64, np.complex128})
 
@@ -39,8 +41,9 @@ _ndarray = np.ndarray
 _spec = _NUMBERS.get
 
 
-def form(name: str, pull: Pull, lift: Lift) -> int:
+def form(name: str, pull: Pull, lift: Lift, definition: Definition | None = None) -> int:
     """Register how to read one kind of entry; returns the int that stands in it."""
+    DEFINITIONS.append(definition)
     PULL.append(pull)
     LIFT.append(lift)
     NAMES.append(name)

@@ -103,7 +103,7 @@ def make_form(definition: Definition) -> int:
                 y = structure.unflatten(values)
         return i, mask, number, spec, y, tuple(args), kwargs, edges, outputs
 
-    return form(name, pull, lift)
+    return form(name, pull, lift, definition)
 
 
 def _is_kept(value: Any) -> bool:

@@ -5,31 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..primitives.forms import LIFT, NAMES, PULL
-from ..tape import Entry, Frame, Scope
-
-
-class _Sparse(dict[int, Any]):
-    """Cotangents by index, for a stretch of the tape that starts late."""
-
-    def __missing__(self, index: int) -> None:
-        return None
-
-
-class _Outer(dict[int, Scope | None]):
-    """The scope of those frames in a mask that are around the frame whose tape is read; None if there are none."""
-
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
-
-    def __missing__(self, mask: int) -> Scope | None:
-        outer = mask & (self.frame.bit - 1)
-        found = self[mask] = self.frame.outer_scope(outer) if outer else None
-        return found
-
-
-def cotangents(frame: Frame) -> Any:
-    """An empty place for the cotangents of what a frame recorded: by index, None where there is none."""
-    return _Sparse() if frame.outer else [None] * next(frame.tape.count)
+from ..tape import Entry, Frame, Outer
 
 
 def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
@@ -41,7 +17,7 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
     """
     bit = frame.bit
     outer = bit - 1
-    scopes = _Outer(frame)
+    scopes = Outer(frame)
     pop = entries.pop
     pull, lift = PULL, LIFT
     e: Entry = ()
