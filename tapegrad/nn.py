@@ -68,8 +68,8 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, 
         keepdims: keep the summed axes with length 1.
         return_sign: give `(log |Σ|, sign of Σ)`; without it a negative sum is nan.
 
-    >>> logsumexp([1000.0, 1000.0]) - 1000.0
-    np.float64(0.6931471805599454)
+    >>> logsumexp([1000.0, 1000.0])
+    np.float64(1000.6931471805599)
     """
     if isinstance(a, (list, tuple)):
         a = np.asarray(a)

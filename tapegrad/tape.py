@@ -2,8 +2,8 @@
 
 An entry is a tuple of plain values, `(index, mask, form, spec, ...)`: the number of the value that the
 call made, the frames that it depends on, the small int that finds how to read it, and its type; what
-follows belongs to the form (see `primitives`). No function and no object of ours stands in an entry, so
-the garbage collector does not track it. Indices come from an atomic counter, so that entries may be
+follows belongs to the form (see `primitives`). No function and no object of ours stands in the entries
+of the usual calls, so the garbage collector does not track them. Indices come from an atomic counter, so that entries may be
 taken out of the middle of the list and threads cannot collide: the order of the list means something,
 a position does not.
 

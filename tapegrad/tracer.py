@@ -11,12 +11,13 @@ for without one NumPy would wrap it into an array of objects.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
 
-from .errors import AssignmentError, ConversionError, EscapedTracerError, MissingRuleError
+from .errors import AssignmentError, ConversionError, MissingRuleError
 from .tape import Scope
 
 Spec = type | tuple[tuple[int, ...], np.dtype[Any]]
@@ -62,7 +63,6 @@ class Tracer:
 
     __slots__ = ("__weakref__", "_index", "_scope", "_spec", "_value")
     __hash__ = None  # type: ignore[assignment]  # as an array
-    __array_priority__ = 1000.0  # scalars of other libraries let us answer
 
     _value: Any
     _index: int
@@ -89,7 +89,7 @@ class Tracer:
     @property
     def size(self) -> int:
         """The number of elements of the value."""
-        return int(np.prod(shape_of(self._spec), dtype=np.int64))
+        return math.prod(shape_of(self._spec))
 
     @property
     def itemsize(self) -> int:
@@ -141,35 +141,35 @@ class Tracer:
     # what would cut the derivative
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        raise _cut("numpy.asarray(x)", "build arrays of traced numbers with tapegrad.numpy.array, or plain ones")
+        raise _cut("numpy.asarray(x)", "build arrays from traced numbers with tapegrad.numpy.array")
 
     def __float__(self) -> NoReturn:
-        raise _cut("float(x)", "use x itself, numpy's functions instead of math's, x.item() for a traced number, or cut")
+        raise _cut("float(x)", "use x as it is, numpy's functions instead of math's, or x.item()")
 
     def __int__(self) -> NoReturn:
-        raise _cut("int(x)", "cut")
+        raise _cut("int(x)")
 
     def __index__(self) -> NoReturn:
-        raise _cut("operator.index(x)", "cut")
+        raise _cut("operator.index(x)")
 
     def __complex__(self) -> NoReturn:
-        raise _cut("complex(x)", "use x + 0j, or cut")
+        raise _cut("complex(x)", "write x + 0j")
 
     def __round__(self, ndigits: int | None = None) -> NoReturn:
-        raise _cut("round(x)", "use numpy.round, whose derivative is 0, or cut")
+        raise _cut("round(x)", "use numpy.round, whose derivative is 0")
 
     def __trunc__(self) -> NoReturn:
-        raise _cut("math.trunc(x)", "use numpy.trunc, whose derivative is 0, or cut")
+        raise _cut("math.trunc(x)", "use numpy.trunc, whose derivative is 0")
 
     def __floor__(self) -> NoReturn:
-        raise _cut("math.floor(x)", "use numpy.floor, whose derivative is 0, or cut")
+        raise _cut("math.floor(x)", "use numpy.floor, whose derivative is 0")
 
     def __ceil__(self) -> NoReturn:
-        raise _cut("math.ceil(x)", "use numpy.ceil, whose derivative is 0, or cut")
+        raise _cut("math.ceil(x)", "use numpy.ceil, whose derivative is 0")
 
     def tobytes(self, order: Any = "C") -> NoReturn:
         """Raise: bytes carry no derivative."""
-        raise _cut("x.tobytes()", "cut")
+        raise _cut("x.tobytes()")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise ConversionError(
@@ -233,10 +233,8 @@ def missing(name: str) -> MissingRuleError:
     )
 
 
-def _cut(call: str, hint: str) -> ConversionError:
-    stop = "the value without derivative with tapegrad.stop_gradient(x)"
-    hint = f"{hint} {stop}" if hint.endswith("plain ones") else hint.replace("cut", f"take {stop}")
-    return ConversionError(f"{call} on a traced value", "the derivative would be cut there", hint)
-
-
-__all__ = ["EscapedTracerError", "Spec", "Tracer", "is_tracer", "tracer"]
+def _cut(call: str, instead: str = "") -> ConversionError:
+    stop = "tapegrad.stop_gradient(x) gives the value without derivative"
+    return ConversionError(
+        f"{call} on a traced value", "the derivative would be cut there", f"{instead}; {stop}" if instead else stop
+    )

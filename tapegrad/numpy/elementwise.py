@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import PrimitiveError
 from ..primitives.define import array_function, composed, constant, elementwise, primitive
 from ..primitives.forms import through
 from ..tracer import UFUNCS, Tracer
@@ -26,9 +27,24 @@ def _abs_rule(g: Any, y: Any, x: Any) -> Any:
     return g * np.conjugate(x) / np.where(y == 0, 1, y) if _is_complex(x) else g * np.sign(x)
 
 
-def _less_one(z: Any) -> Any:
-    """The exponent of the derivative of xᶻ. A constant z = 0 gives 0, as what multiplies it is 0 already."""
-    return z - 1 if isinstance(z, Tracer) else z - (z != 0)
+def _phase_rule(g: Any, y: Any, x: Any) -> Any:
+    """x̄ = (ḡ − (ḡ y²)*) / 2|x|, for complex x; 0 at 0."""
+    return np.where(y == 0, 0, g - np.conjugate(g * y * y)) / np.where(y == 0, 1, 2 * np.abs(x))
+
+
+def operator_power(x: Any, z: Any) -> Any:
+    """x ** z, and nan as NumPy has it where Python goes over to complex numbers."""
+    y = x**z
+    return math.nan if type(y) is complex and type(x) is not complex and type(z) is not complex else y
+
+
+def _power_rule(g: Any, _y: Any, x: Any, z: Any) -> Any:
+    """x̄ = ḡ z xᶻ⁻¹; with a constant z = 0 it is ḡ z."""
+    less = z - 1 if isinstance(z, Tracer) else z - (z != 0)
+    try:
+        return g * (z * operator_power(x, less))
+    except ArithmeticError:  # of Python numbers
+        return g * (z * np.power(x, less))
 
 
 def _log_base(x: Any) -> Any:
@@ -36,9 +52,22 @@ def _log_base(x: Any) -> Any:
     return np.log(np.where(x == 0, 1, x))
 
 
+def _quotient(g: Any, z: Any) -> Any:
+    """g / z, of Python numbers too as NumPy has it."""
+    try:
+        return g / z
+    except ArithmeticError:
+        return np.divide(g, z)
+
+
 def _over(x: Any, y: Any) -> Any:
     """x / y where |x| <= y, and 0 where both are 0."""
     return x / np.where(y == 0, 1, y)
+
+
+def _hypot_one(x: Any) -> Any:
+    """√(1 + x²)"""
+    return np.sqrt(1 + x * x) if _is_complex(x) else np.hypot(1, x)
 
 
 def _larger(g: Any, x: Any, z: Any) -> Any:
@@ -52,13 +81,11 @@ _LN2, _LN10 = math.log(2), math.log(10)
 add         = elementwise(np.add,          through,                               through)
 subtract    = elementwise(np.subtract,     through,                               lambda g, _y, _x, _z: -g)
 multiply    = elementwise(np.multiply,     lambda g, _y, _x, z: g * z,            lambda g, _y, x, _z: g * x)
-divide      = elementwise(np.divide,       lambda g, _y, _x, z: g / z,            lambda g, y, _x, z: -g * y / z)
-power       = elementwise(np.power,        lambda g, _y, x, z: g * (z * x ** _less_one(z)),
-                                                                                  lambda g, y, x, _z: g * (y * _log_base(x)))
-float_power = elementwise(np.float_power,  lambda g, _y, x, z: g * (z * x ** _less_one(z)),
-                                                                                  lambda g, y, x, _z: g * (y * _log_base(x)))
+divide      = elementwise(np.divide,       lambda g, _y, _x, z: _quotient(g, z),  lambda g, y, _x, z: _quotient(-g * y, z))
+power       = elementwise(np.power,        _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x)))
+float_power = elementwise(np.float_power,  _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x)))
 remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))
-fmod        = elementwise(np.fmod,         through,                               lambda g, _y, x, z: -g * np.trunc(x / z))
+fmod        = elementwise(np.fmod,         through,                               lambda g, y, x, z: -g * np.rint((x - y) / z))
 hypot       = elementwise(np.hypot,        lambda g, y, x, _z: g * _over(x, y),   lambda g, y, _x, z: g * _over(z, y))
 arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: g * (z / np.hypot(x, z)) / np.hypot(x, z),
                                                                                   lambda g, _y, x, z: -g * (x / np.hypot(x, z)) / np.hypot(x, z))
@@ -70,7 +97,7 @@ fmax        = elementwise(np.fmax,         lambda g, _y, x, z: np.where(np.isnan
                                                                                   lambda g, _y, x, z: np.where(np.isnan(x), g, _larger(g, z, x)))
 fmin        = elementwise(np.fmin,         lambda g, _y, x, z: np.where(np.isnan(z), g, _larger(g, z, x)),
                                                                                   lambda g, _y, x, z: np.where(np.isnan(x), g, _larger(g, x, z)))
-copysign    = elementwise(np.copysign,     lambda g, _y, x, z: np.where(np.signbit(x) == np.signbit(z), g, -g),
+copysign    = elementwise(np.copysign,     lambda g, _y, x, z: g * (np.sign(x) * np.copysign(1, z)),
                                                                                   lambda g, _y, _x, _z: None)
 heaviside   = elementwise(np.heaviside,    lambda g, _y, _x, _z: None,            lambda g, _y, x, _z: np.where(x == 0, g, 0))
 ldexp       = elementwise(np.ldexp,        lambda g, _y, _x, z: np.ldexp(g, z))
@@ -101,7 +128,7 @@ arctan      = elementwise(np.arctan,     lambda g, _y, x: g / (1 + x * x))
 sinh        = elementwise(np.sinh,       lambda g, _y, x: g * np.cosh(x))
 cosh        = elementwise(np.cosh,       lambda g, _y, x: g * np.sinh(x))
 tanh        = elementwise(np.tanh,       lambda g, y, _x: g * (1 - y * y))
-arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / np.sqrt(1 + x * x))
+arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / _hypot_one(x))
 arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
 arctanh     = elementwise(np.arctanh,    lambda g, _y, x: g / ((1 - x) * (1 + x)))
 deg2rad     = elementwise(np.deg2rad,    lambda g, _y, _x: np.deg2rad(g))
@@ -121,14 +148,13 @@ for _function in (
 ):
     constant(_function)
 floor, ceil, rint, trunc, floor_divide = (UFUNCS[f] for f in (np.floor, np.ceil, np.rint, np.trunc, np.floor_divide))
+_phase = elementwise(np.sign, _phase_rule)
 _sign = constant(np.sign)
 
 
-def sign(x: Any, /, **kwargs: Any) -> Any:
+def sign(x: Any, /, *args: Any, **kwargs: Any) -> Any:
     """The sign of a number, which has derivative zero; of a complex number z/|z|, which has one."""
-    if isinstance(x, Tracer) and _is_complex(x):
-        return _over(x, np.abs(x))
-    return _sign(x, **kwargs)
+    return (_phase if isinstance(x, Tracer) and _is_complex(x) else _sign)(x, *args, **kwargs)
 
 
 UFUNCS[np.sign] = sign
@@ -142,7 +168,7 @@ def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
 UFUNCS[np.divmod] = divmod
 
 
-@array_function(np.real)
+@array_function(np.real, views=True)
 def real(val: Any) -> Any:
     return np.real(val)
 
@@ -150,12 +176,22 @@ def real(val: Any) -> Any:
 real.defvjp(0)(lambda g, _y, _val: np.real(g))
 
 
-@array_function(np.imag)
+@array_function(np.imag, views=True)
 def imag(val: Any) -> Any:
     return np.imag(val)
 
 
 imag.defvjp(0)(lambda g, _y, _val: -1j * np.real(g) if _is_complex(_val) else None)
+
+
+def refuse_out(name: str, out: Any) -> None:
+    """Raise where a composed function was told to write a traced value into an array."""
+    if out is not None:
+        raise PrimitiveError(
+            f"{name} was called with out= and a traced value",
+            "an array cannot hold a derivative",
+            "leave it out and use the result",
+        )
 
 
 @composed(np.angle)
@@ -165,8 +201,8 @@ def angle(z: Any, deg: bool = False) -> Any:
 
 
 @array_function(np.where, constants=("condition",), elementwise=True)
-def where(condition: Any, x: Any, y: Any) -> Any:
-    return np.where(condition, x, y)
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    return np.where(condition, *[choice for choice in (x, y) if choice is not None])
 
 
 # fmt: off
@@ -185,6 +221,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 @composed(np.clip)
 def clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min: Any = None, max: Any = None) -> Any:
+    refuse_out("clip", out)
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     made = a if low is None else np.maximum(a, low)
     return made if high is None else np.minimum(made, high)

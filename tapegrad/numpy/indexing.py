@@ -12,6 +12,7 @@ from ..primitives.forms import QUICK, binary
 from ..primitives.general import make_form, make_record, note_view
 from ..primitives.rules import Definition
 from ..tracer import Tracer
+from .elementwise import refuse_out
 
 _BASIC = frozenset({int, slice, type(None), type(Ellipsis), np.int64, np.int32, np.intp})
 
@@ -67,7 +68,7 @@ def _own(part: Any) -> Any:
 
 @composed(np.take)
 def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
-    _without_out(out, "take")
+    refuse_out("take", out)
     a = np.ravel(a) if axis is None else a
     axis = 0 if axis is None else axis % a.ndim
     indices = np.asarray(indices)
@@ -75,11 +76,6 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
         n = a.shape[axis]
         indices = indices % n if mode == "wrap" else np.clip(indices, 0, n - 1)
     return a[(*(slice(None),) * axis, indices)]
-
-
-def _without_out(out: Any, name: str) -> None:
-    if out is not None:
-        raise TypeError(f"numpy.{name} cannot write a traced value into a plain array; leave out= away")
 
 
 @composed(np.take_along_axis)
@@ -94,7 +90,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 
 @composed(np.compress)
 def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
-    _without_out(out, "compress")
+    refuse_out("compress", out)
     return np.take(a, np.flatnonzero(np.asarray(condition)), axis)
 
 

@@ -14,21 +14,13 @@ from . import elementwise as e
 from . import indexing, products, structure
 
 
-def _power(x: Any, z: Any) -> Any:
-    """x ** z, which NumPy gives as nan where Python goes over to complex numbers."""
-    y = x**z
-    if type(y) is complex and type(x) is not complex and type(z) is not complex:
-        return float("nan")
-    return y
-
-
 _ARITHMETIC: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
     "add": (e.add, operator.add),
     "sub": (e.subtract, operator.sub),
     "mul": (e.multiply, operator.mul),
     "truediv": (e.divide, operator.truediv),
     "mod": (e.remainder, operator.mod),
-    "pow": (e.power, _power),
+    "pow": (e.power, e.operator_power),
 }
 
 
@@ -176,10 +168,10 @@ _METHODS: dict[str, Any] = {
     "__ifloordiv__": lambda x, z: x // z,
     "__getitem__": indexing.getitem,
     "__iter__": _iterate,
-    "T": property(structure.transpose),
+    "T": property(lambda x: structure.transpose(x)),
     "mT": property(lambda x: np.matrix_transpose(x)),
-    "real": property(e.real),
-    "imag": property(e.imag),
+    "real": property(lambda x: e.real(x)),
+    "imag": property(lambda x: e.imag(x)),
     "flat": property(lambda x: iter(structure.ravel(x))),
     "conj": e.conjugate,
     "conjugate": e.conjugate,

@@ -1,7 +1,423 @@
-"""Products of arrays."""
-from typing import Any
-import numpy as np
-from ..primitives.define import elementwise
-matmul = elementwise(np.matmul, lambda g, _y, _x, z: np.matmul(g, np.swapaxes(z, -1, -2)), lambda g, _y, x, _z: np.matmul(np.swapaxes(x, -1, -2), g))
+"""Products of vectors, matrices and arrays. Each is linear in each operand, so a rule reads the others alone.
+
+Complex numbers: cotangents go back unconjugated, ā = ḡ bᵀ. Only through an operand that the function itself
+conjugates, the first of vdot, vecdot and vecmat, the whole is conjugated back.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
 import operator
-matmul.operator = matmul.operator(operator.matmul)[0]
+import string
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import PrimitiveError
+from ..primitives.cotangent import unbroadcast
+from ..primitives.define import composed, general, has_tracer
+from ..primitives.forms import binary
+from ..primitives.general import make_form, make_record
+from ..primitives.rules import Definition
+from ..tracer import FUNCTIONS, METHODS, UFUNCS, plain
+from .joining import asarray
+
+Axes = tuple[int, ...]
+Shape = tuple[int, ...]
+
+
+def _shape(x: Any) -> Shape:
+    shape: Shape = getattr(x, "shape", ())
+    return shape
+
+
+def _ndim(x: Any) -> int:
+    return len(_shape(x))
+
+
+def _flat(x: Any) -> Any:
+    return np.reshape(x, (-1,))
+
+
+def _T(x: Any) -> Any:
+    return np.swapaxes(x, -1, -2)
+
+
+def _conjugate(x: Any) -> Any:
+    return np.conjugate(x) if np.iscomplexobj(x) else x
+
+
+def _array(x: Any) -> Any:
+    """An operand, as an array if it was a list or a number."""
+    return x if hasattr(x, "ndim") else asarray(x)
+
+
+def _of_arrays(function: Any, made: Callable[..., Any]) -> Any:
+    """Let `made` serve a function of two operands, each of which may be a list."""
+
+    @functools.wraps(function)
+    def call(a: Any, b: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return made(_array(a), _array(b), *args, **kwargs)
+
+    (UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS)[function] = call
+    return call
+
+
+def _bilinear(function: Any, body: Callable[..., Any], left: Callable[..., Any], right: Callable[..., Any]) -> Any:
+    """A row: a function of two operands, what computes it, and the rules that go back through each."""
+    definition = Definition(body, function.__name__)
+    definition.add(0, left)
+    definition.add(1, right)
+    return _of_arrays(function, general(definition, function))
+
+
+# sums of products along axes of both
+
+
+def _contraction(axes: Callable[..., tuple[Axes, Axes]]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The rules of a sum of products along `axes(ndim of a, ndim of b, settings)`, which are those of a and of b."""
+
+    def left(g: Any, _y: Any, _a: Any, b: Any, *settings: Any) -> Any:
+        """ā = ḡ b, summed along the axes that only b has."""
+        n, m = _ndim(_a), _ndim(b)
+        over_a, over_b = axes(n, m, *settings)
+        free = [k for k in range(m) if k not in over_b]
+        start = n - len(over_a)
+        summed = np.tensordot(g, b, ([*range(start, start + len(free))], free))
+        order = [*(k for k in range(n) if k not in over_a), *(over_a[k] for k in np.argsort(over_b))]
+        return np.transpose(summed, np.argsort(order).tolist())
+
+    def right(g: Any, _y: Any, a: Any, _b: Any, *settings: Any) -> Any:
+        """b̄ = a ḡ, summed along the axes that only a has."""
+        n, m = _ndim(a), _ndim(_b)
+        over_a, over_b = axes(n, m, *settings)
+        free = [k for k in range(n) if k not in over_a]
+        summed = np.tensordot(a, g, (free, [*range(len(free))]))
+        order = [*(over_b[k] for k in np.argsort(over_a)), *(k for k in range(m) if k not in over_b)]
+        return np.transpose(summed, np.argsort(order).tolist())
+
+    return left, right
+
+
+def _tensordot_axes(n: int, m: int, axes: Any) -> tuple[Axes, Axes]:
+    if isinstance(axes, (int, np.integer)):
+        return tuple(range(n - int(axes), n)), tuple(range(int(axes)))
+    over_a, over_b = [[k] if np.ndim(k) == 0 else k for k in axes]
+    return tuple([int(k) % n for k in over_a]), tuple([int(k) % m for k in over_b])
+
+
+def _dot_axes(n: int, m: int, _out: None) -> tuple[Axes, Axes]:
+    return ((n - 1,), (max(m - 2, 0),)) if n and m else ((), ())
+
+
+def _inner_axes(n: int, m: int) -> tuple[Axes, Axes]:
+    return ((n - 1,), (m - 1,)) if n and m else ((), ())
+
+
+# fmt: off
+# y = f(a, b)                        computed by, and through a, and through b
+tensordot = _bilinear(np.tensordot,  lambda a, b, axes=2: np.tensordot(a, b, axes), *_contraction(_tensordot_axes))
+inner     = _bilinear(np.inner,      lambda a, b: np.inner(a, b),                   *_contraction(_inner_axes))
+_dot      = _bilinear(np.dot,        lambda a, b, out=None: np.dot(a, b),           *_contraction(_dot_axes))
+outer     = _bilinear(np.outer,      lambda a, b, out=None: np.outer(a, b),
+                                     lambda g, _y, _a, b, _out: np.reshape(g @ _flat(b), _shape(_a)),
+                                     lambda g, _y, a, _b, _out: np.reshape(_flat(a) @ g, _shape(_b)))
+vdot      = _bilinear(np.vdot,       lambda a, b: np.vdot(a, b),
+                                     lambda g, _y, _a, b: np.reshape(_conjugate(g * b), _shape(_a)),
+                                     lambda g, _y, a, _b: np.reshape(g * _conjugate(a), _shape(_b)))
+_vecdot   = _bilinear(np.vecdot,     lambda a, b: np.vecdot(a, b),
+                                     lambda g, _y, _a, b: unbroadcast(_conjugate(g[..., None] * b), _a),
+                                     lambda g, _y, a, _b: unbroadcast(g[..., None] * _conjugate(a), _b))
+_cross    = _bilinear(np.cross,      lambda a, b: np.cross(a, b),
+                                     lambda g, _y, _a, b: unbroadcast(np.cross(b, g), _a),
+                                     lambda g, _y, a, _b: unbroadcast(np.cross(g, a), _b))
+if hasattr(np, "matvec"):
+    matvec = _bilinear(np.matvec,    lambda a, b: np.matvec(a, b),
+                                     lambda g, _y, _a, b: unbroadcast(g[..., None] * b[..., None, :], _a),
+                                     lambda g, _y, a, _b: unbroadcast(np.matvec(_T(a), g), _b))
+    vecmat = _bilinear(np.vecmat,    lambda a, b: np.vecmat(a, b),
+                                     lambda g, _y, _a, b: unbroadcast(_conjugate(np.matvec(b, g)), _a),
+                                     lambda g, _y, a, _b: unbroadcast(_conjugate(a)[..., None] * g[..., None, :], _b))
+# fmt: on
+
+
+def _vecdot_along(a: Any, b: Any, axis: int = -1) -> Any:
+    return _vecdot(np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)) if axis != -1 else _vecdot(a, b)
+
+
+def _cross_along(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    flat = a.shape[-1] == b.shape[-1] == 2
+    y = _cross(*[np.concatenate([x, np.zeros_like(x[..., :1])], -1) if x.shape[-1] == 2 else x for x in (a, b)])
+    return y[..., 2] if flat else np.moveaxis(y, -1, axisc)
+
+
+vecdot = _of_arrays(np.vecdot, _vecdot_along)
+cross = _of_arrays(np.cross, _cross_along)
+
+
+# matrices, and stacks of them
+
+
+def _left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
+    """ā = ḡ bᵀ."""
+    if b.ndim == 2:
+        return g @ b.T
+    return g[:, None] * b if _ndim(g) else g * b
+
+
+def _right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
+    """b̄ = aᵀ ḡ."""
+    if a.ndim == 2:
+        return a.T @ g
+    return a[:, None] * g if _ndim(g) else a * g
+
+
+def _left_stack(g: Any, _y: Any, _a: Any, b: Any) -> Any:
+    """ā = ḡ bᵀ, summed over the stack of b if a is a single matrix."""
+    if b.ndim == 1:
+        return g[..., None] * b
+    if _a.ndim < 3 <= b.ndim:
+        stack = [*range(b.ndim - 2)]
+        return np.tensordot(g, b, ([*stack, g.ndim - 1], [*stack, b.ndim - 1]))
+    return unbroadcast(g @ _T(b), _a)
+
+
+def _right_stack(g: Any, _y: Any, a: Any, _b: Any) -> Any:
+    """b̄ = aᵀ ḡ, summed over the stack of a if b is a single matrix."""
+    if a.ndim == 1:
+        return a[:, None] * g[..., None, :]
+    if _b.ndim < 3 <= a.ndim:
+        rows = [*range(a.ndim - 1)]
+        return np.tensordot(a, g, (rows, rows))
+    return unbroadcast(_T(a) @ g, _b)
+
+
+def _on_quick_path(function: Any, rest: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The product of operands that have one or two axes each; `rest` makes the others."""
+    definition = Definition(np.matmul, function.__name__)
+    definition.add(0, _left)
+    definition.add(1, _right)
+    quick, _ = binary(definition)(function, make_record(definition, make_form(definition), function))
+
+    def call(a: Any, b: Any) -> Any:
+        return (quick if 0 < a.ndim < 3 and 0 < b.ndim < 3 else rest)(a, b)
+
+    return call
+
+
+_matmul = _on_quick_path(np.matmul, _bilinear(np.matmul, lambda a, b: np.matmul(a, b), _left_stack, _right_stack))
+_dot_of_arrays = _on_quick_path(np.dot, _dot)
+
+
+def _matmul_with(a: Any, b: Any, *out: Any, **options: Any) -> Any:
+    if not out and not options:
+        return _matmul(a, b)
+    if not has_tracer((a, b), {}):
+        return np.matmul(a, b, *out, **options)
+    dtype = options.pop("dtype", None)
+    if out or options:
+        raise PrimitiveError(
+            f"numpy.matmul was called with {', '.join(options) or 'out'}= and a traced value",
+            "the derivative of such a call is not known",
+            "leave it out; numpy.moveaxis moves axes, numpy.einsum names them",
+        )
+    return _matmul(a.astype(dtype), b.astype(dtype))
+
+
+def _matmul_operator(a: Any, b: Any) -> Any:
+    if hasattr(a, "ndim") and hasattr(b, "ndim"):
+        return _matmul(a, b)
+    if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
+        return _matmul(_array(a), _array(b))
+    return NotImplemented
+
+
+matmul = _of_arrays(np.matmul, _matmul_with)
+matmul.operator = _matmul_operator
+dot = _of_arrays(np.dot, lambda a, b, out=None: _dot_of_arrays(a, b) if out is None else _dot(a, b, out))
+
+
+@composed(np.linalg.multi_dot)
+def multi_dot(arrays: Sequence[Any], *, out: None = None) -> Any:
+    parts = [_array(a) for a in arrays]
+    if len(parts) < 3 or out is not None:
+        return np.dot(*parts, out=out)
+    rows, columns = parts[0].ndim > 1, parts[-1].ndim > 1
+    parts[0] = parts[0] if rows else np.reshape(parts[0], (1, -1))
+    parts[-1] = parts[-1] if columns else np.reshape(parts[-1], (-1, 1))
+    if any(a.ndim != 2 for a in parts):
+        return np.linalg.multi_dot([plain(a) for a in parts])  # which raises
+    y = _chain(parts, _splits([a.shape for a in parts]), 0, len(parts))
+    return y if rows and columns else np.reshape(y, (-1,)) if rows or columns else y[0, 0]
+
+
+def _splits(shapes: list[Shape]) -> dict[tuple[int, int], int]:
+    """Where to split a chain of matrices, and again each part of it, for the fewest multiplications."""
+    cost = {(i, i + 1): 0 for i in range(len(shapes))}
+    split = {}
+    for length in range(2, len(shapes) + 1):
+        for i in range(len(shapes) - length + 1):
+            j, size = i + length, shapes[i][0] * shapes[i + length - 1][1]
+            total = {k: cost[i, k] + cost[k, j] + size * shapes[k][0] for k in range(i + 1, j)}
+            split[i, j] = best = min(total, key=total.__getitem__)
+            cost[i, j] = total[best]
+    return split
+
+
+def _chain(parts: Sequence[Any], split: dict[tuple[int, int], int], i: int, j: int) -> Any:
+    if j == i + 1:
+        return parts[i]
+    k = split[i, j]
+    return np.dot(_chain(parts, split, i, k), _chain(parts, split, k, j))
+
+
+@composed(np.linalg.matrix_power)
+def matrix_power(a: Any, n: Any) -> Any:
+    n = operator.index(n)
+    if n == 0 or a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        return np.linalg.matrix_power(plain(a), n)  # which is constant, or raises
+    square, n, y = (np.linalg.inv(a), -n, None) if n < 0 else (a, n, None)
+    if n == 3:
+        return square @ square @ square
+    while True:
+        n, odd = divmod(n, 2)
+        if odd:
+            y = square if y is None else y @ square
+        if not n:
+            return y
+        square = square @ square
+
+
+# written in other products
+
+
+@composed(np.trace)
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+    return np.sum(np.diagonal(a, offset, axis1, axis2), -1, dtype, out)
+
+
+@composed(np.kron)
+def kron(a: Any, b: Any) -> Any:
+    a, b = _array(a), _array(b)
+    if not a.ndim or not b.ndim:
+        return a * b
+    rows, columns = (1,) * (b.ndim - a.ndim) + a.shape, (1,) * (a.ndim - b.ndim) + b.shape
+    y = np.reshape(a, [m for n in rows for m in (n, 1)]) * np.reshape(b, [m for n in columns for m in (1, n)])
+    return np.reshape(y, [n * m for n, m in zip(rows, columns)])
+
+
+def _outer_of(ufunc: np.ufunc) -> Callable[..., Any]:
+    def outer(a: Any, b: Any, **options: Any) -> Any:
+        a, b = _array(a), _array(b)
+        return ufunc(np.reshape(a, a.shape + (1,) * b.ndim), b, **options)
+
+    return outer
+
+
+for _ufunc in {u for u in vars(np).values() if isinstance(u, np.ufunc) and u.nin == 2 and u.signature is None}:
+    METHODS[_ufunc, "outer"] = _outer_of(_ufunc)
+
+# fmt: off
+composed(np.linalg.matmul)   (lambda x1, x2, /: np.matmul(x1, x2))
+composed(np.linalg.vecdot)   (lambda x1, x2, /, *, axis=-1: np.vecdot(x1, x2, axis=axis))
+composed(np.linalg.tensordot)(lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))
+composed(np.linalg.trace)    (lambda x, /, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype))
+composed(np.linalg.cross)    (lambda x1, x2, /, *, axis=-1: np.cross(x1, x2, axis=axis))
+composed(np.linalg.outer)    (lambda x1, x2, /: np.outer(x1, x2))
+# fmt: on
+
+
+# einsum
+
+_LETTERS = string.ascii_uppercase + string.ascii_lowercase
+
+
+def _einsum(subscripts: str, *operands: Any, out: None = None, optimize: Any = False, **options: Any) -> Any:
+    return np.einsum(subscripts, *operands, optimize=optimize, **options)
+
+
+_einsum_definition = Definition(_einsum, "einsum", ("subscripts", "optimize"))
+_record_einsum = general(_einsum_definition, np.einsum)
+
+
+@composed(np.einsum)
+def einsum(*operands: Any, out: None = None, optimize: Any = False, **options: Any) -> Any:
+    if not isinstance(operands[0], str):  # array, labels, array, labels, ..., perhaps labels of the result
+        n = len(operands) // 2 * 2
+        subscripts = ",".join(map(_spell, operands[1:n:2])) + "".join(["->" + _spell(k) for k in operands[n:]])
+        operands = (subscripts, *operands[:n:2])
+    return _record_einsum(operands[0], *map(_array, operands[1:]), out=out, optimize=optimize, **options)
+
+
+def _spell(labels: Any) -> str:
+    return "".join(["..." if k is Ellipsis else _LETTERS[k] for k in labels])
+
+
+@functools.lru_cache(1024)
+def _read(subscripts: str, shapes: tuple[Shape, ...]) -> tuple[list[str], str, dict[str, int]]:
+    """The letters of each operand and of the result, and the length of each; dots become letters, too."""
+    left, arrow, out = subscripts.replace(" ", "").partition("->")
+    if not arrow:
+        out = "..." + "".join(sorted(c for c in {*left} - {*",."} if left.count(c) == 1))
+    free = "".join([c for c in _LETTERS if c not in subscripts])
+    terms = left.split(",")
+    dots = [len(shape) - len(term.replace("...", "")) for term, shape in zip(terms, shapes)]
+    most = max(dots)
+    terms = [term.replace("...", free[most - n : most]) for term, n in zip(terms, dots)]
+    return terms, out.replace("...", free[:most]), _lengths(terms, shapes)
+
+
+def _lengths(terms: Sequence[str], shapes: Sequence[Shape]) -> dict[str, int]:
+    """How long each letter is, where those of length 1 are stretched."""
+    found: dict[str, int] = {}
+    for term, shape in zip(terms, shapes):
+        found |= {c: n for c, n in zip(term, shape) if found.get(c, 1) == 1}
+    return found
+
+
+@functools.lru_cache(1024)
+def _way_back(subscripts: str, shapes: tuple[Shape, ...], k: int) -> tuple[str, Shape, list[tuple[int, int]], bool]:
+    """What gives the cotangent of operand k: an einsum of ḡ and the others; the shape of that with length 1 for
+    what is yet to be repeated; which axes were a diagonal; and whether it pays to look for the best order."""
+    terms, out, lengths = _read(subscripts, shapes)
+    term, shape = terms[k], shapes[k]
+    others = [t for j, t in enumerate(terms) if j != k]
+    there = _lengths(others, [s for j, s in enumerate(shapes) if j != k]) | {c: lengths[c] for c in out}
+    wanted = [c for c in dict.fromkeys(term) if c in there and shape[term.index(c)] == lengths[c]]
+    line = tuple([there[c] if c in wanted and term.index(c) == p else 1 for p, c in enumerate(term)])
+    twins = [(term.index(c), p) for p, c in enumerate(term) if term.index(c) < p]
+    return ",".join([out, *others]) + "->" + "".join(wanted), line, twins, math.prod(lengths.values()) > 10_000
+
+
+def _einsum_back(k: int, g: Any, subscripts: str, operands: tuple[Any, ...], optimize: Any) -> Any:
+    """The einsum of ḡ and the other operands that has the letters of operand k."""
+    shape = _shape(operands[k])
+    back, line, twins, large = _way_back(subscripts, tuple(map(_shape, operands)), k)
+    best = large or (optimize if isinstance(optimize, (bool, str)) else True)
+    x = np.reshape(np.einsum(back, g, *operands[:k], *operands[k + 1 :], optimize=best), line)
+    for p, q in twins:
+        along = np.arange(shape[p])
+        x = np.where(np.equal(*[along.reshape([-1 if k == j else 1 for k in range(len(shape))]) for j in (p, q)]), x, 0)
+    return np.broadcast_to(x, shape)
+
+
+def _einsum_rule(k: int) -> Callable[..., Any]:
+    def rule(g: Any, _y: Any, subscripts: str, *operands: Any, optimize: Any, **_: Any) -> Any:
+        return _einsum_back(k, g, subscripts, operands, optimize)
+
+    return rule
+
+
+# The rules of the first three operands do not keep the operand itself.
+# fmt: off
+_einsum_definition.add(1, lambda g, _y, s, _a=None, *rest, optimize, **_: _einsum_back(0, g, s, (_a, *rest), optimize))
+_einsum_definition.add(2, lambda g, _y, s, a=None, _b=None, *rest, optimize, **_: _einsum_back(1, g, s, (a, _b, *rest), optimize))
+_einsum_definition.add(3, lambda g, _y, s, a=None, b=None, _c=None, *rest, optimize, **_: _einsum_back(2, g, s, (a, b, _c, *rest), optimize))
+# fmt: on
+for _k in range(3, 52):
+    _einsum_definition.add(_k + 1, _einsum_rule(_k))

@@ -108,7 +108,8 @@ def average(
         result = np.mean(a, axis, keepdims=keepdims)
         total = result.dtype.type(a.size / (result.size or 1))
     else:
-        w, dtype = _weights(a, axis, asarray(weights)), np.result_type(a, weights)
+        w = _weights(a, axis, asarray(weights))
+        dtype = np.result_type(a.dtype, w.dtype)
         total = np.sum(w, axis, dtype, keepdims=keepdims)
         if np.any(total == 0):
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
@@ -295,10 +296,9 @@ def _(g: Any, y: Any, x: Any, ord: Any, axis: Axis, _keepdims: bool) -> Any:
     if ord % 2 == 0 and ord > 0 and not np.iscomplexobj(x):
         return g * _ratio(x, y) ** (ord - 1)
     size = np.abs(x)
-    zero = size == 0
+    zero = (size == 0) | (y == 0)
     size = np.where(zero, 1, size)
-    slope = (size / np.where(y == 0, 1, y)) ** (ord - 1) * _conjugate(x) / size
-    return g * np.where(zero, 0, slope)
+    return g * np.where(zero, 0, (size / np.where(y == 0, 1, y)) ** (ord - 1) * _conjugate(x) / size)
 
 
 @composed(np.linalg.norm)
@@ -309,13 +309,54 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
         return _norm(x, ord, axis, keepdims)
     if len(axes) == 2 and ord in (2, -2, "nuc"):
         raise MissingRuleError(
-            f"the norm of order {ord!r} of a matrix has no derivative rule",
-            "it is made of singular values",
+            f"numpy.linalg.norm has no derivative rule for the order {ord!r} of a matrix",
+            "that norm is made of singular values",
             "take the order 'fro', 1 or numpy.inf, or axis=k for the norms of vectors",
         )
-    if not x.size or len(axes) not in (1, 2) or ord not in (1, -1, math.inf, -math.inf):
+    if not x.size or len({*axes}) != len(axes) or len(axes) not in (1, 2) or ord not in (1, -1, math.inf, -math.inf):
         return np.linalg.norm(plain(x), ord, axis, keepdims)  # which is constant, or raises
     size = np.abs(x)
+    if len(axes) == 1 and ord == 1:
+        return np.sum(size, axes, keepdims=keepdims)
     if len(axes) == 2:
         size = np.sum(size, axes[0] if abs(ord) == 1 else axes[1], keepdims=True)
-    ...
+    return (np.max if ord > 0 else np.min)(size, axes, keepdims=keepdims)
+
+
+@composed(np.linalg.vector_norm)
+def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    x = asarray(x)
+    axes = _axes(x.shape, axis)
+    rest = [k for k in range(x.ndim) if k not in axes]
+    rows = np.reshape(np.transpose(x, [*axes, *rest]), (_count(x.shape, axis), *[x.shape[k] for k in rest]))
+    y = np.linalg.norm(rows, ord, 0)
+    return np.reshape(y, [1 if k in axes else n for k, n in enumerate(x.shape)]) if keepdims else y
+
+
+@composed(np.linalg.matrix_norm)
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    return np.linalg.norm(x, ord, (-2, -1), keepdims)
+
+
+# methods of ufuncs, which go along axis 0 unless told
+
+
+def _along_first(function: Any) -> Callable[..., Any]:
+    def call(array: Any, axis: Axis = 0, **options: Any) -> Any:
+        given = {word: value for word, value in options.items() if value is not None}
+        return FUNCTIONS[function](array, axis=axis, **given)
+
+    return call
+
+
+for _ufunc, _how, _function in (
+    (np.add, "reduce", np.sum),
+    (np.add, "accumulate", np.cumsum),
+    (np.multiply, "reduce", np.prod),
+    (np.multiply, "accumulate", np.cumprod),
+    (np.maximum, "reduce", np.max),
+    (np.minimum, "reduce", np.min),
+    (np.logical_and, "reduce", np.all),
+    (np.logical_or, "reduce", np.any),
+):
+    METHODS[_ufunc, _how] = _along_first(_function)

@@ -128,7 +128,7 @@ def astype(
 
 
 if hasattr(np, "astype"):
-    FUNCTIONS[np.astype] = lambda x, dtype, /, *, copy=True, device=None: astype(x, dtype)
+    composed(np.astype)(lambda x, dtype, /, *, copy=True, device=None: astype(x, dtype))
 
 
 @primitive

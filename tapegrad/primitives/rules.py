@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,8 @@ def _is_array(value: Any) -> bool:
 
 
 def placeholder(value: Any) -> Any:
-    """A placeholder for an array, containers of arrays included; anything else as it is."""
-    if _is_array(value):
+    """A placeholder for an array or a number, containers of these included; anything else as it is."""
+    if _is_array(value) or type(value) in (float, complex):
         return Placeholder(spec_of(value))
     if isinstance(value, (list, tuple)):
         return [placeholder(v) for v in value]
@@ -80,13 +81,10 @@ class Rule:
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self.call = call
-        fates = []
-        self.rest = DROP
-        for p in inspect.signature(call).parameters.values():
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
-                fates.append(KEEP if not p.name.startswith("_") else SHAPE if _reads(call, p.name) else DROP)
-            elif p.kind is p.VAR_POSITIONAL:
-                self.rest = KEEP
+        names, variadic = _positional(call)
+        read = _names_read(call)
+        fates = [KEEP if name[0] != "_" else SHAPE if read is None or name in read else DROP for name in names]
+        self.rest = KEEP if variadic else DROP
         self.y = fates[1] if len(fates) > 1 else self.rest
         self.arguments = fates[2:]
 
@@ -94,16 +92,32 @@ class Rule:
         return self.arguments[position] if position < len(self.arguments) else self.rest
 
 
-def _reads(function: Callable[..., Any], name: str) -> bool:
-    """Whether the function's code touches the parameter; yes where that cannot be seen."""
+def _positional(function: Callable[..., Any]) -> tuple[Sequence[str], bool]:
+    """The names of a function's positional parameters, and whether it takes more."""
     code = getattr(function, "__code__", None)
-    if code is None or name in code.co_cellvars:
-        return True
-    for instruction in dis.get_instructions(code):
-        value = instruction.argval
-        if value == name or (isinstance(value, tuple) and name in value):
-            return True
-    return False
+    if type(function) is FunctionType and code is not None:
+        return code.co_varnames[: code.co_argcount], bool(code.co_flags & inspect.CO_VARARGS)
+    parameters = inspect.signature(function).parameters.values()
+    return (
+        [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)],
+        any(p.kind is p.VAR_POSITIONAL for p in parameters),
+    )
+
+
+# the instructions that touch local variables, and whether each touches two
+_LOCAL = {number: dis.opname[number].count("FAST") == 2 for number in dis.haslocal}
+
+
+def _names_read(function: Callable[..., Any]) -> set[str] | None:
+    """The local names that a function's code touches; None where that cannot be seen."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    touched = set()
+    for instruction, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        if instruction in _LOCAL:
+            touched |= {argument >> 4, argument & 15} if _LOCAL[instruction] else {argument}
+    return {name for k, name in enumerate(code.co_varnames) if k in touched} | set(code.co_cellvars)
 
 
 class Definition:
@@ -179,6 +193,10 @@ class Definition:
             "name an argument by its position (0, 1, ...) or by its name",
         )
 
+    def word(self, key: Key) -> Key:
+        """The name of an argument, its position where it has none."""
+        return (self.names[key] or key) if isinstance(key, int) and key < len(self.names) else key
+
     def describe(self) -> str:
         """The parameters, as a person would list them."""
         parts = [name or f"argument {i}" for i, name in enumerate(self.names)]
@@ -227,7 +245,7 @@ class Definition:
         for key in self.refused:
             given = args[key] if isinstance(key, int) else kwargs[key]
             if given is not self.defaults[key]:
-                word = self.names[key] if isinstance(key, int) else key
+                word = self.word(key)
                 raise PrimitiveError(
                     f"{self.name} was called with {word}= and a traced value",
                     "the derivative of such a call is not known",
@@ -246,7 +264,7 @@ class Definition:
             )
         if key in self.nondiff:
             raise RuleError(
-                f"argument {key!r} of {self.name} carries no derivative",
+                f"argument {self.word(key)!r} of {self.name} carries no derivative",
                 "it stands in nondiff_argnames",
                 "take it out of nondiff_argnames, or drop the rule",
             )
@@ -266,6 +284,10 @@ class Definition:
         self.plans.clear()
 
     def _check_parameters(self, call: Callable[..., Any]) -> None:
+        if type(call) is FunctionType and not self.keyword_only and not call.__kwdefaults__:
+            code = call.__code__
+            if code.co_argcount == 2 + len(self.names) and not code.co_kwonlyargcount:
+                return  # the usual case, without the cost of a signature
         try:
             signature = inspect.signature(call)
         except (TypeError, ValueError):
@@ -294,8 +316,8 @@ class Definition:
         for key in keys:
             if key in self.nondiff:
                 raise PrimitiveError(
-                    f"argument {key!r} of {self.name} carries no derivative, but got a traced value",
-                    f"nondiff_argnames: {', '.join(map(str, sorted(self.nondiff, key=str)))}",
+                    f"argument {self.word(key)!r} of {self.name} carries no derivative, but got a traced value",
+                    f"nondiff_argnames: {', '.join(sorted(str(self.word(k)) for k in self.nondiff))}",
                     "pass a plain value, such as tapegrad.stop_gradient(x)",
                 )
             if self.joint is None and key not in self.rules:

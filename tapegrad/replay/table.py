@@ -124,8 +124,8 @@ class ReadableTape:
             if key not in definition.defaults:
                 shown.append(value)
             elif value is not definition.defaults[key]:
-                word = definition.names[key] if isinstance(key, int) else key
-                shown.append(value if word is None or isinstance(value, str) and value[0] == "%" else _Option(word, value))
+                word = definition.word(key)
+                shown.append(_Option(word, value) if isinstance(word, str) else value)
         return tuple(shown)
 
     def __len__(self) -> int:

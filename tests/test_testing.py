@@ -1,0 +1,370 @@
+"""check_grads passes on what is right, fails on whatever is wrong, and says where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from tapegrad import is_tracer, primitive, stop_gradient, testing, vjp
+from tapegrad.errors import GradientCheckError, InputError, TapegradError
+from tapegrad.testing import check_grads
+
+V = np.array([0.5, -1.5, 2.0])
+M = np.array([[0.3, -1.2, 0.7], [1.1, 0.4, -0.6]])
+Z = np.array([0.5 + 1.0j, -1.5 + 0.3j])
+
+
+class Layer(NamedTuple):
+    w: Any
+    b: Any
+
+
+def ruled(body: Callable[..., Any], *rules: Callable[..., Any]) -> Any:
+    """A primitive with a rule for each argument."""
+    made = primitive(body)
+    for position, rule in enumerate(rules):
+        made.defvjp(position)(rule)
+    return made
+
+
+def message(f: Callable[..., Any], args: Sequence[Any], **options: Any) -> str:
+    with pytest.raises(GradientCheckError) as caught:
+        check_grads(f, args, **options)
+    text = str(caught.value)
+    assert [len(line) - len(line.lstrip()) for line in text.split("\n")] == [0, 2, 2]
+    return text
+
+
+# what is right
+
+
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        pytest.param(lambda x: x * x * x, (1.5,), id="float"),
+        pytest.param(lambda x: x * x * x, (2,), id="int"),
+        pytest.param(lambda x: x * np.sin(x), (np.array(1.5),), id="0-d"),
+        pytest.param(lambda x: x * np.sin(x), (np.float64(1.5),), id="numpy scalar"),
+        pytest.param(lambda x: np.exp(x) * np.sin(x), (V,), id="array"),
+        pytest.param(lambda x: np.sum(np.sin(x) * x), (M,), id="reduction"),
+        pytest.param(lambda x, y: x / y + x * y, (V, 3.0), id="two arguments"),
+        pytest.param(lambda x: x * x, (np.zeros((0, 3)),), id="no entries"),
+        pytest.param(lambda x: np.zeros(0), (V,), id="no output entries"),
+        pytest.param(lambda x: [], (V,), id="no output"),
+        pytest.param(lambda x: 3.0, (V,), id="constant"),
+        pytest.param(lambda x: x, (V,), id="identity"),
+        pytest.param(lambda p: p[0].w * p[1]["a"] + p[0].b, ([Layer(V, 2.0), {"a": V[:1], "b": None}],), id="tree"),
+        pytest.param(lambda x, y: (x * y, {"s": np.sum(y)}, None, [y * y]), (2.0, V), id="outputs in a tree"),
+        pytest.param(lambda x: (x * x, x > 0, 3, np.arange(2)), (V,), id="outputs that do not vary"),
+        pytest.param(lambda x, i, s: x[i] * len(s), (V, np.array([0, 2, 0]), "ab"), id="arguments that do not vary"),
+        pytest.param(lambda p, q: p["x"] * p["n"][0] * q[1], ({"n": np.array([3]), "x": V}, (None, 2.0)), id="mixed"),
+        pytest.param(lambda z: z * np.sin(z), (Z,), id="holomorphic"),
+        pytest.param(lambda z: np.conj(z) * z * z, (Z,), id="complex"),
+        pytest.param(lambda z, x: np.real(z) * np.imag(z) * x, (Z, V[:2]), id="complex to real"),
+        pytest.param(lambda x: np.exp(1j * x), (V,), id="real to complex"),
+        pytest.param(lambda z, x: z * x, (1.0 + 2.0j, 3.0), id="complex number"),
+        pytest.param(lambda x: np.sin(x) * x, (V.astype(np.float32),), id="float32"),
+        pytest.param(lambda x: np.sin(x) * x, (V.astype(np.float16),), id="float16"),
+        pytest.param(lambda z: np.sin(z) * z, (Z.astype(np.complex64),), id="complex64"),
+        pytest.param(lambda x: np.sin(x) * x, (V.astype(np.longdouble),), id="longdouble"),
+        pytest.param(lambda x, y: x * y, (V.astype(np.float32), V), id="two dtypes"),
+        pytest.param(lambda x: np.sin(x) * x, (np.linspace(-2, 2, 200),), id="many entries"),
+        pytest.param(lambda x: np.sum(np.sin(x) * x), (np.linspace(-2, 2, 600).reshape(2, 300),), id="many inputs"),
+        pytest.param(lambda x: np.sin(np.broadcast_to(x, (90,)) * np.linspace(1, 2, 90)), (0.5,), id="many outputs"),
+    ],
+)
+def test_passes(f: Callable[..., Any], args: Sequence[Any]) -> None:
+    check_grads(f, args, order=3)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (np.log, 1e-3),
+        (np.log, 1e-5),
+        (lambda x: x * x, 1e6),
+        (np.sin, 1e6),
+        (np.sin, 1e-9),
+        (lambda x: x / (x - 1), 1.001),
+        (lambda x: 1e6 + np.sin(x), 0.5),
+        (lambda x: 1e-6 * np.sin(x), 0.5),
+        (np.abs, 1e-4),
+        (np.abs, -1e-7),
+        (lambda x: np.array([1.0, -np.inf, np.inf]) + x, 0.5),
+        (lambda x: x * x * x * x * x, 0.0),
+    ],
+)
+def test_step_is_found(f: Callable[..., Any], x: float) -> None:
+    check_grads(f, (np.array([x]),), order=3)
+
+
+def test_python_numbers_leave_their_domain() -> None:
+    check_grads(lambda x: 1 / (x * x), (2.0**-9,))
+    check_grads(lambda x: x**0.5, (1e-3,))
+
+
+def test_keywords_and_eps() -> None:
+    check_grads(lambda x, power, scale: scale * x**power, (V,), kwargs={"power": 2, "scale": V})
+    check_grads(np.sin, (V,), eps=1e-2)
+    check_grads(np.log, (np.array([1e-12]),), eps=1e-15, order=1)
+
+
+def test_arguments_stay_what_they_are() -> None:
+    x, n = V.copy(), np.array([1, 2])
+    params = {"x": x, "n": n}
+    check_grads(lambda p: np.sum(p["x"]) * p["n"], (params,))
+    assert params["x"] is x
+    assert params["n"] is n
+    np.testing.assert_array_equal(x, V)
+
+
+def test_function_meets_its_own_dtypes() -> None:
+    seen = set()
+
+    def f(x: Any, y: Any, z: Any, n: Any) -> Any:
+        if not is_tracer(x):
+            seen.add((type(x), x.dtype, type(y), type(z), type(n)))
+        return x * y * z
+
+    check_grads(f, (V.astype(np.float32), 2.0, np.float32(3.0), True), order=1)
+    assert seen == {(np.ndarray, np.dtype(np.float32), float, np.float32, bool)}
+
+
+# what is wrong
+
+WRONG = {
+    "factor": (ruled(lambda x: x * x, lambda g, y, x: 3 * g * x), (V,), "output[0] by argument 0[0]"),
+    "a little": (ruled(lambda x: x * x, lambda g, y, x: 2.000001 * g * x), (V,), "output[0] by argument 0[0]"),
+    "one sign": (ruled(lambda x: 2 * x, lambda g, y, x: g * np.array([2, -2, 2])), (V,), "output[1] by argument 0[1]"),
+    "zero": (ruled(lambda x: np.sum(x), lambda g, y, x: np.zeros(3)), (V,), "output by argument 0[0]"),
+    "none": (lambda x: np.sin(stop_gradient(x)), (0.5,), "output by argument 0"),
+    "not zero": (ruled(lambda x: np.ones(3), lambda g, y, x: g), (V,), "output[0] by argument 0[0]"),
+    "nan": (ruled(lambda x: x * x, lambda g, y, x: g * np.array([1, 2, np.nan]) * x * 2), (V,), "by argument 0[0]"),
+    "one of two": (
+        ruled(lambda x, z: x * z, lambda g, y, x, z: g * z, lambda g, y, x, z: g * z),
+        (V, V + 1),
+        "output[0] by argument 1[0]",
+    ),
+    "transposed": (ruled(lambda x: M[:, :2] @ x, lambda g, y, x: M[:, :2] @ g), (V[:2],), "output[0] by argument 0[1]"),
+    "in a tree": (
+        lambda p: [p["b"], {"out": p["w"] * p["w"] - (0 * p["w"] + stop_gradient(p["w"]) * np.eye(2, 3))}],
+        ({"b": 1.0, "w": M + 1},),
+        "output[1]['out'][0, 0] by argument 0['w'][0, 0]",
+    ),
+    "no conj": (
+        ruled(lambda z: z.real**2 + z.imag**2, lambda g, y, z: 2 * g * z),
+        (Z,),
+        "output[0] by the imaginary part of argument 0[0]",
+    ),
+    "conj": (
+        ruled(lambda z: z * z, lambda g, y, z: 2 * g * np.conj(z)),
+        (Z,),
+        "the real part of output[0] by the imaginary part of argument 0[0]",
+    ),
+    "float32": (
+        ruled(lambda x: x * x, lambda g, y, x: g * x * np.float32(1.99)),
+        (V.astype(np.float32),),
+        "output[0] by argument 0[0]",
+    ),
+    "float16": (
+        ruled(lambda x: x * x, lambda g, y, x: g * x * np.float16(1.5)),
+        (V.astype(np.float16),),
+        "output[0] by argument 0[0]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_fails(name: str) -> None:
+    f, args, where = WRONG[name]
+    text = message(f, args)
+    first = text.split("\n")[0]
+    assert first.endswith(where)
+    assert "order 1: wrong derivative of" in first
+
+
+def test_message() -> None:
+    @primitive
+    def double(x: Any) -> Any:
+        return 2 * x
+
+    @double.defvjp
+    def double_vjp(g: Any, _y: Any, _x: Any) -> Any:
+        return g * np.array([[2, 2, 2], [2, 2, 5]])
+
+    text = message(lambda p, c: p["w"][0] * 0 + double(p["w"][1]) * c, ({"w": (1.0, M)}, 2.0))
+    assert text == (
+        "<lambda>, order 1: wrong derivative of output[1, 2] by argument 0['w'][1][1, 2]\n"
+        "  got 10, expected 4 by finite differences: off by 6, tolerance 7.5e-08\n"
+        "  hint: look at the rules between the two; where the function is not smooth, move the arguments"
+    )
+    assert message(double, (M,)).startswith("double, order 1: ")
+
+
+def test_wrong_at_order_2() -> None:
+    cube = ruled(lambda x: x * x * x, lambda g, y, x: 3 * g * x * stop_gradient(x))
+    check_grads(cube, (V,), order=1)
+    text = message(cube, (V,))
+    assert "order 2: wrong derivative of cotangent of argument 0[0] by argument 0[0]" in text
+    linear = ruled(lambda x: 2 * x, lambda g, y, x: 2 * stop_gradient(g))
+    check_grads(linear, (V,), order=1)
+    assert "by cotangent of output[0]" in message(linear, (V,))
+
+
+def test_wrong_at_order_3() -> None:
+    slope = ruled(lambda x: 3 * x * x, lambda g, y, x: 6 * g * stop_gradient(x))
+    cube = ruled(lambda x: x * x * x, lambda g, y, x: g * slope(x))
+    check_grads(cube, (V,), order=2)
+    assert "order 3: wrong derivative of cotangent of cotangent of argument 0[0]" not in message(cube, (V,), order=3)
+    assert "order 3" in message(cube, (V,), order=3)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "where"),
+    [
+        (lambda x, e: np.sin(x) * (1 + 0 * e) + e * stop_gradient(x), np.linspace(1, 2, 300), "output[157]"),
+        (lambda x, e: np.sum(np.sin(x) + e * stop_gradient(x)), np.linspace(1, 2, 300), "output"),
+    ],
+)
+def test_entry_among_many(f: Callable[..., Any], x: Any, where: str) -> None:
+    e = np.zeros(300)
+    e[157] = 1.0
+    text = message(lambda x: f(x, e), (x,))
+    assert f"wrong derivative of {where} by argument 0[157]\n  got 0" in text.replace(f"got {np.cos(x[157]):.9g}", "got 0")
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
+def test_bad_entry_of_a_rule_among_many(bad: float) -> None:
+    factors = np.full((10, 20), 2.0)
+    factors[7, 11] = bad
+    double = ruled(lambda x: 2 * x, lambda g, y, x: g * factors)
+    with np.errstate(invalid="ignore"):
+        assert "by argument 0[7, 11]" in message(lambda x: np.sum(double(x)), (factors + 1,))
+
+
+def test_nan_is_never_right() -> None:
+    undefined = ruled(lambda x: x * np.nan, lambda g, y, x: g * np.nan)
+    assert "got nan, expected nan" in message(undefined, (1.5,))
+    assert "got 2, expected nan" in message(ruled(lambda x: np.nan * x, lambda g, y, x: 2 * g), (1.5,))
+
+
+def test_another_value_when_differentiated() -> None:
+    def f(x: Any) -> Any:
+        return x * np.array([1.0, 2.0 if is_tracer(x) else 2.5, 1.0])
+
+    text = message(f, (V,))
+    assert "f, order 1: another value when differentiated: output[1]\n  -3.0; at first -3.75" in text
+    assert "shape (3,)" in message(lambda x: np.sum(x) if is_tracer(x) else x, (V,))
+    assert "dtype float32" in message(lambda x: x if is_tracer(x) else x.astype(np.float32), (V,))
+    assert "(*, *)" in message(lambda x: (x, x) if is_tracer(x) else x, (V,))
+
+
+def test_not_deterministic() -> None:
+    rng = np.random.default_rng(0)
+    assert "called again: output[0]" in message(lambda x: x * rng.normal(), (V,))
+    calls: list[Any] = []
+    assert "called again" in message(lambda x: calls.append(x) or [x] * len(calls), (V,))
+
+
+def test_changes_its_arguments() -> None:
+    def f(p: Any) -> Any:
+        p["n"][1] = 7
+        return p["x"] * 2
+
+    n = np.zeros(3, int)
+    assert "changes its arguments: argument 0['n'][1]\n  7; at first 0" in message(f, ({"n": n, "x": V},))
+    assert not n.any()
+    assert "changes its arguments\n" in message(lambda p: p.pop() * 2, ([V, V],))
+    with np.errstate(invalid="ignore"):
+        check_grads(lambda x, n: x * 2, (V, np.array([np.nan, np.inf])), order=1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "there"),
+    [
+        (lambda g: g.astype(np.float32), "dtype float32; at first ndarray of shape (3,), dtype float64"),
+        (lambda g: g[:2], "shape (2,)"),
+        (lambda g: [g], "([*],); at first (*,)"),
+    ],
+)
+def test_cotangents_unlike_the_arguments(
+    spoil: Callable[[Any], Any], there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(f: Callable[..., Any], *primals: Any) -> Any:
+        value, pullback = vjp(f, *primals)
+        return value, lambda g: tuple(map(spoil, pullback(g)))
+
+    monkeypatch.setattr(testing, "vjp", spoilt)
+    text = message(lambda x: x * 2, (V,))
+    assert "order 1: cotangents unlike the arguments" in text
+    assert there in text
+
+
+# where it is not smooth
+
+
+def test_kink_is_the_mean_of_both_sides() -> None:
+    check_grads(np.abs, (np.array([0.0, 1.0]),), order=1)
+    check_grads(lambda x: x * np.abs(x), (np.array([0.0, 1.0]),), order=1)  # once differentiable
+    assert "order 2" in message(np.abs, (np.array([0.0, 1.0]),))
+    one_sided = ruled(lambda x: np.abs(x), lambda g, y, x: g * np.where(x > 0, 1.0, -1.0))
+    assert "got -1, expected 0" in message(one_sided, (0.0,))
+
+
+def test_jump_fails() -> None:
+    check_grads(np.floor, (V,))
+    assert "got 0, expected " in message(np.floor, (1.0,))
+
+
+def test_infinite_slope_fails() -> None:
+    root = ruled(np.sqrt, lambda g, y, x: g / (2 * y))
+    with np.errstate(divide="ignore"):
+        assert "got inf, expected nan" in message(root, (0.0,))
+
+
+# tolerances
+
+
+def test_tolerances() -> None:
+    off = ruled(lambda x: 2 * x, lambda g, y, x: 2.001 * g)
+    text = message(off, (V,), order=1, atol=1e-6, rtol=1e-6)
+    assert "tolerance 3e-06" in text
+    check_grads(off, (V,), order=1, rtol=1e-3)
+    check_grads(off, (V,), order=1, atol=2e-3)
+    check_grads(np.sin, (V,), atol=0.0, rtol=1e-11)
+
+
+# what it refuses
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: check_grads(np.sin, (V,), modes=("fwd",)),
+        lambda: check_grads(np.sin, (V,), modes=()),
+        lambda: check_grads(np.sin, (V,), order=0),
+        lambda: check_grads(np.sin, (V,), order=1.0),  # type: ignore[arg-type]
+        lambda: check_grads(np.sin, V),  # type: ignore[arg-type]
+        lambda: check_grads(1.0, (V,)),  # type: ignore[arg-type]
+        lambda: check_grads(np.sin, ()),
+        lambda: check_grads(lambda x, s: x, (np.array([1, 2]), "s")),
+    ],
+)
+def test_refuses(call: Callable[[], None]) -> None:
+    with pytest.raises(InputError) as caught:
+        call()
+    assert str(caught.value).count("\n") == 2
+
+
+def test_modes() -> None:
+    check_grads(np.sin, (V,), modes="rev")
+    with pytest.raises(InputError, match="modes: 'rev'"):
+        check_grads(np.sin, (V,), modes="fwd")
+
+
+def test_error_is_ours_and_an_assertion() -> None:
+    assert issubclass(GradientCheckError, TapegradError)
+    assert issubclass(GradientCheckError, AssertionError)
