@@ -129,7 +129,8 @@ def batches(digits: Digits, rng: np.random.Generator) -> Iterator[Digits]:
 
 def read(params: Params, images: Array) -> Array:
     """The most probable digit of each image."""
-    return np.argmax(network(params, images), axis=1)
+    starts = range(0, len(images), BATCH)
+    return np.concatenate([np.argmax(network(params, images[i : i + BATCH]), axis=1) for i in starts])
 
 
 def train(

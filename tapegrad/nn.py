@@ -47,15 +47,20 @@ def _finite(x: Any) -> Any:
     return np.where(np.isfinite(x), x, 0)
 
 
-@primitive(nondiff_argnames=("axis",))
-def _logsumexp(a: Any, axis: Axis) -> Any:
-    """log Σ eᵃ along the axes, which stay with length 1."""
+@primitive(nondiff_argnames=("axis", "keepdims"))
+def _logsumexp(a: Any, axis: Axis, keepdims: bool) -> Any:
     top = _finite(np.max(a, axis, keepdims=True))
     with np.errstate(divide="ignore"):  # of nothing but -inf it is -inf
-        return np.log(np.sum(np.exp(a - top), axis, keepdims=True)) + top
+        made = np.log(np.sum(np.exp(a - top), axis, keepdims=True)) + top
+    return made if keepdims else np.squeeze(made, axis)[()]
 
 
-_logsumexp.defvjp("a")(lambda g, y, a, axis: g * np.exp(a - _finite(y)))
+@_logsumexp.defvjp("a")
+def _(g: Any, y: Any, a: Any, axis: Axis, keepdims: bool) -> Any:
+    """ā = ḡ exp(a − y)"""
+    if not keepdims:
+        g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)
+    return g * np.exp(a - _finite(y))
 
 
 def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
@@ -74,19 +79,15 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, 
     if isinstance(a, (list, tuple)):
         a = np.asarray(a)
     axes = tuple(range(np.ndim(a))) if axis is None else axis
-    sign: Any = None
-    if b is None and np.size(a):
-        made = _logsumexp(a, axes)
-        sign = np.ones_like(stop_gradient(made))
-    else:
-        weights = 1.0 if b is None else b
-        top = _finite(np.max(stop_gradient(a), axis=axes, keepdims=True, initial=-np.inf))
-        total = np.sum(weights * np.exp(a - top), axis=axes, keepdims=True)
-        sign = np.sign(stop_gradient(total))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            made = np.log(total * sign if return_sign else total) + top
+    if b is None and not return_sign and np.size(a):
+        return _logsumexp(a, axes, keepdims)
+    top = _finite(np.max(stop_gradient(a), axis=axes, keepdims=True, initial=-np.inf))
+    total = np.sum((1.0 if b is None else b) * np.exp(a - top), axis=axes, keepdims=True)
+    sign = np.sign(stop_gradient(total))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        made = np.log(total * sign if return_sign else total) + top
     if not keepdims:
-        made, sign = np.squeeze(made, axes), np.squeeze(sign, axes)
+        made, sign = np.squeeze(made, axes)[()], np.squeeze(sign, axes)[()]
     return (made, sign) if return_sign else made
 
 

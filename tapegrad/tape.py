@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from itertools import count
 from threading import get_ident
 from typing import Any, NoReturn, Self
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from .errors import EscapedTracerError
 
@@ -30,7 +30,7 @@ _current: ContextVar[Tape | None] = ContextVar("tapegrad tape", default=None)
 class Tape:
     """Entries, and the frames that write them; one for each outermost transform of a thread or task."""
 
-    __slots__ = ("complete", "count", "entries", "frames", "owner", "scopes", "views")
+    __slots__ = ("complete", "count", "entries", "frames", "many_views", "owner", "scopes", "views")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -39,7 +39,20 @@ class Tape:
         self.scopes: dict[int, Scope] = {}
         self.complete = 0  # the bits of frames that keep every value
         self.owner = get_ident()
-        self.views: WeakValueDictionary[int, Any] | None = None  # traced views by id, once there are any
+        self.views: list[ref[Any]] = []  # traced arrays that are views of others
+        self.many_views = 64
+
+    def note_view(self, made: Any) -> None:
+        """Remember a traced array that is a view of another."""
+        self.views.append(ref(made))
+        if len(self.views) > self.many_views:
+            self.many_views = 2 * len(self.live_views()) + 64
+
+    def live_views(self) -> list[Any]:
+        """The traced arrays still in use that are views of others."""
+        found = [(link, view) for link in self.views if (view := link()) is not None]
+        self.views = [link for link, _ in found]
+        return [view for _, view in found]
 
     def scope(self, mask: int) -> Scope:
         """The one scope of the running frames whose bits are in `mask`."""
@@ -141,13 +154,16 @@ class Frame:
         tape.frames.remove(self)
         self.running = False
         tape.complete &= ~bit
-        for mask in [mask for mask in tape.scopes if mask & bit]:
-            tape.scopes.pop(mask).end(self)
         entries = tape.entries
         if not self.outer:
-            _current.set(None)
+            for scope in tape.scopes.values():
+                scope.end(self)
+            tape.scopes = {}
             tape.entries = []
+            _current.set(None)
             return entries
+        for mask in [mask for mask in tape.scopes if mask & bit]:
+            tape.scopes.pop(mask).end(self)
         taken = entries[self.start :]
         outer = bit - 1
         entries[self.start :] = [entry for entry in taken if entry[1] & outer]

@@ -1,10 +1,10 @@
 """Derivatives checked against finite differences.
 
-The slope of f along u is computed from its values at x ± hu and x ± 2hu, with an error of order h⁴ and another of
-order ε/h for the rounding of f to a relative precision ε. The best h is about ε^(1/5), which leaves ε^(4/5): 3e-13 in
-float64, 3e-6 in float32, 4e-3 in float16. The default tolerances are √ε. Where a derivative differs from such a slope,
-smaller h are tried before it counts as wrong, since a pole, a kink or the end of the domain may be near; the
-one is taken for which rounding, and the difference of the formulas of order 2 and 4, are least.
+The slope of f along u comes from its values at x ± hu and x ± 2hu, with an error of order h⁴ and one of order ε/h for
+rounding to a relative precision ε. Best is h ≈ ε^(1/5), with an error of about ε^(4/5): 3e-13 in float64, 3e-6 in
+float32, 4e-3 in float16. Where a derivative differs from such a slope, smaller h are tried before it counts as wrong,
+for a pole, a kink or the end of the domain may be near; the one is taken for which rounding, and the difference between
+the formulas of order 2 and 4, are least.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -27,44 +26,38 @@ Vector = npt.NDArray[np.float64]
 
 _EVERY = 64  # up to so many numbers, each is a direction of its own
 _SOME = 6  # of more numbers, so many random directions are checked
+_CHANGED = "the function changes its arguments", "let it work on a copy"
 
 
 def check_grads(
-    f: Callable[..., Any],
-    args: Sequence[Any],
-    order: int = 2,
-    modes: Sequence[str] = ("rev",),
-    atol: float | None = None,
-    rtol: float | None = None,
-    eps: float | None = None,
-    kwargs: dict[str, Any] | None = None,
-) -> None:
-    """Check the derivatives of `f` at `args` against finite differences: nothing if they agree, else an error.
+    f: Callable[..., Any], args: Sequence[Any], order: int = 2, modes: Sequence[str] = ("rev",),
+    atol: float | None = None, rtol: float | None = None, eps: float | None = None, kwargs: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Check the derivatives of `f` at `args` against finite differences: an error unless they agree.
 
-    Every entry of every output is checked by every entry of every argument, complex ones in their real and their
-    imaginary part; where there are more than 64 numbers, a few random directions. The next order is checked on the
-    function from arguments and a cotangent to the cotangents of the arguments. Besides, `f` must give the same
-    value when it is called, called again, and differentiated; it must not change its arguments; and each
-    cotangent must have the type, shape, dtype and containers of its argument.
+    Every entry of every output is checked by every entry of every argument, complex ones by real and imaginary part;
+    where there are more than 64 numbers, a few random directions. The next order is that of the function from
+    arguments and a cotangent to the cotangents of the arguments. Besides, `f` must give the same value when called,
+    called again and differentiated, and must not change its arguments; and each cotangent must have the type, shape,
+    dtype and containers of its argument.
 
-    At a kink, finite differences give the mean of the slopes on the two sides, which is 0 for `abs` at 0. There only
-    order 1 can be checked, and a rule that chooses one side fails. A jump, an infinite slope and nan fail, too.
+    At a kink, finite differences give the mean of the slopes on the two sides, which is 0 for `abs` at 0. Only order 1
+    can be checked there, and a rule that chooses one side fails. A jump, an infinite slope and nan fail, too.
 
     Args:
         f: returns an array, a number, or a nest of these.
-        args: the arguments, in a tuple: arrays, numbers, or nests of these. A Python int counts as float. What
-            cannot be differentiated by (arrays of integers, strings, None, ...) is passed on as it is.
+        args: a tuple of arrays, numbers, or nests of these. A Python int counts as float; what cannot be
+            differentiated by (arrays of integers, strings, None, ...) is passed on as it is.
         order: how many times to differentiate, at least 1.
         modes: the readings to check. There is "rev", the backward one.
-        atol, rtol: a derivative d may be off by `atol + rtol * abs(d)`, and by what the rounding of `f` explains. By
-            default both are √ε of the coarsest dtype: 1.5e-8 in float64, 3.5e-4 in float32, 0.03 in float16.
-        eps: the first step h for arguments up to 1; it grows with larger ones.
+        atol, rtol: a derivative d may be off by `atol + rtol * abs(d)`, and by what the rounding of `f` explains.
+            Both are √ε of the coarsest dtype if not given: 1.5e-8 in float64, 3.5e-4 in float32, 0.03 in float16.
+        eps: the step h for arguments up to 1 (it grows with larger ones), instead of those that would be tried.
         kwargs: keyword arguments for `f`, not differentiated by.
 
     Raises:
-        GradientCheckError: an AssertionError that names the order, the entries of output and argument, what came and
-            what was expected.
-        InputError: there is nothing to differentiate by; an unknown mode or order.
+        GradientCheckError: an AssertionError that tells order and entries, what came and what was expected.
+        InputError: nothing to differentiate by; an unknown mode or order.
 
     >>> import numpy as np
     >>> from tapegrad import stop_gradient
@@ -77,24 +70,19 @@ def check_grads(
       hint: look at the rules between the two; where the function is not smooth, move the arguments
     """
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
-    if type(order) is not int or order < 1 or not modes or not set(modes) <= _MODES.keys():
-        raise InputError(
-            f"check_grads cannot check order={order!r}, modes={modes!r}",
-            f"orders: 1, 2, ...; modes: {', '.join(map(repr, _MODES))}",
-            "write check_grads(f, args, order=2, modes=('rev',))",
-        )
     own = tree.map(_own, tuple(args)) if isinstance(args, (tuple, list)) else ()
     pairs = tree.leaves_with_path(own)
-    if not callable(f) or not any(_varies(leaf) for _, leaf in pairs):
+    varies = callable(f) and any(_varies(leaf) for _, leaf in pairs)
+    if not varies or type(order) is not int or order < 1 or not modes or not set(modes) <= _MODES.keys():
         raise InputError(
-            "check_grads found nothing to differentiate, or nothing to differentiate by",
-            f"it got a {type(f).__name__} and, as args, a {type(args).__name__}",
-            "pass a function and a tuple of its arguments, among them numbers or arrays of floats",
+            f"check_grads cannot check {f'order={order!r}, modes={modes!r}' if varies else 'what does not vary'}",
+            f"f is a {type(f).__name__}, args a {type(args).__name__}; modes: {', '.join(map(repr, _MODES))}",
+            "write check_grads(f, (x,), order=2) with numbers or arrays of floats in the tuple",
         )
     names = [f"argument {path[0].idx}{tree.keystr(path[1:])}" for path, _ in pairs]
     title = getattr(f, "__name__", type(f).__name__)
+    level = _Level(functools.partial(f, **(kwargs or {})), own, names, [], 1, (title, order, atol, rtol, eps))
     for mode in modes:
-        level = _Level(functools.partial(f, **(kwargs or {})), own, names, [], 1, order, title, atol, rtol, eps)
         _MODES[mode](level)
 
 
@@ -105,14 +93,6 @@ def _own(leaf: Any) -> Any:
 
 def _varies(leaf: Any) -> bool:
     return type(leaf) is int or is_inexact(leaf)
-
-
-def _kind(leaf: Any) -> str:
-    return f"{type(leaf).__name__} of shape {np.shape(leaf)}, dtype {np.asarray(leaf).dtype}"
-
-
-def _index(at: Any) -> str:
-    return f"[{', '.join(map(str, at))}]" if len(at) else ""
 
 
 class _Space:
@@ -126,8 +106,6 @@ class _Space:
         self.signs: Vector = np.concatenate([np.zeros(0), *signs])  # Re(g dw) subtracts what imaginary parts give
         self.ends = np.cumsum([s.size for s in signs], dtype=int)
         self.size = self.signs.size
-        dtypes = [np.asarray(leaf).dtype for leaf in self.leaves if is_inexact(leaf)]
-        self.precision = max([float(np.finfo(dtype).eps) for dtype in dtypes], default=0.0)
 
     def vector(self, value: Any) -> Vector:
         """The numbers of such a tree; nan where the tree or a leaf has another shape, or has become complex."""
@@ -156,7 +134,7 @@ class _Space:
     def entry(self, i: int) -> str:
         """What a person calls number i."""
         names = (
-            part + name + _index(at)
+            f"{part}{name}{list(at) or ''}"
             for leaf, name in self.varying
             for at in np.ndindex(np.shape(leaf))
             for part in (("the real part of ", "the imaginary part of ") if np.iscomplexobj(leaf) else ("",))
@@ -164,38 +142,26 @@ class _Space:
         return next(itertools.islice(names, i, None))
 
 
-@dataclass
 class _Level:
     """One order of derivative: a function, its arguments, its value there, its slopes by finite differences."""
 
-    f: Callable[..., Any]
-    args: tuple[Any, ...]
-    names: list[str]  # of the leaves of args
-    results: list[str]  # of the leaves of the value; none for the usual ones
-    order: int
-    last: int
-    title: str
-    atol: float | None
-    rtol: float | None
-    eps: float | None
-
-    def __post_init__(self) -> None:
-        self.inputs = _Space(tree.map(_own, self.args), self.names)
-        value = self.f(*self.args)
-        self.unchanged()
-        names = self.results or [f"output{tree.keystr(path)}" for path, _ in tree.leaves_with_path(value)]
-        self.value = _Space(value, names)
-        self.outputs = _Space(tree.map(lambda leaf: _own(leaf) if _varies(leaf) else np.zeros_like(leaf), value), names)
-        self.point = self.inputs.vector(self.args)
-        self.precision = max(self.inputs.precision, self.outputs.precision, float(np.finfo(float).eps))
-        self.absolute, self.relative = [self.precision**0.5 if t is None else t for t in (self.atol, self.rtol)]
-        self.same(self.f(*self.args), self.value, "another value when called again", "fix the seed of what is random")
+    def __init__(self, f: Any, args: Any, names: list[str], results: list[str], order: int, options: Any) -> None:
+        self.f, self.args, self.order, self.options = f, args, order, options
+        self.title, self.last, atol, rtol, self.eps = options
+        self.inputs = _Space(tree.map(_own, args), names)
+        value = f(*args)
+        self.same(args, self.inputs, *_CHANGED)
+        results = results or [f"output{tree.keystr(path)}" for path, _ in tree.leaves_with_path(value)]
+        self.value = _Space(value, results)
+        self.outputs = _Space(tree.map(lambda y: _own(y) if _varies(y) else np.zeros_like(y), value), results)
+        dtypes = [np.asarray(x).dtype for x in self.inputs.leaves + self.outputs.leaves if is_inexact(x)]
+        self.precision = max(2.0**-52, *(float(np.finfo(dtype).eps) for dtype in dtypes))
+        self.point = self.inputs.vector(args)
+        self.atol, self.rtol = [self.precision**0.5 if t is None else t for t in (atol, rtol)]
+        self.same(f(*args), self.value, "another value when called again", "fix the seed of what is random")
 
     def fail(self, what: str, there: str, hint: str) -> NoReturn:
         raise GradientCheckError(f"{self.title}, order {self.order}: {what}", there.replace("\n", "")[:300], hint)
-
-    def unchanged(self) -> None:
-        self.same(self.args, self.inputs, "the function changes its arguments", "let it work on a copy")
 
     def same(self, value: Any, first: _Space, what: str, hint: str, like: bool = False) -> None:
         """Fail unless a value is the one of that space, up to rounding; or if only `like` it, all but its numbers."""
@@ -205,14 +171,15 @@ class _Level:
         for leaf, old, name in zip(leaves, first.leaves, first.names):
             x, y = np.asarray(leaf), np.asarray(old)
             if x.shape != y.shape or x.dtype != y.dtype or (like and type(leaf) is not type(old)):
-                self.fail(f"{what}: {name}", f"{_kind(leaf)}; at first {_kind(old)}", hint)
+                kinds = [f"{type(v).__name__} {np.asarray(v).dtype}{list(np.shape(v))}" for v in (leaf, old)]
+                self.fail(f"{what}: {name}", "; at first ".join(kinds), hint)
             equal = like | (x == y) | ((x != x) & (y != y))
             if _varies(old) and first is not self.inputs:
                 with np.errstate(all="ignore"):
-                    equal |= np.abs(x - y) <= self.relative * np.max(np.abs(y), where=np.isfinite(y), initial=0)
+                    equal |= np.abs(x - y) <= self.rtol * np.max(np.abs(y), where=np.isfinite(y), initial=0)
             if not np.all(equal):
-                at = tuple(np.argwhere(~equal)[0])
-                self.fail(f"{what}: {name}{_index(at)}", f"{x[at]}; at first {y[at]}", hint)
+                at = np.argwhere(~equal)[0].tolist()
+                self.fail(f"{what}: {name}{at or ''}", f"{x[*at]}; at first {y[*at]}", hint)
 
     def shifted(self, shift: Vector) -> Vector:
         """The outputs at shifted arguments; nan where f has no such outputs."""
@@ -223,27 +190,26 @@ class _Level:
 
     def slope(self, u: Vector, careful: bool = True) -> Vector:
         """The derivative of the outputs along u, and how far rounding may have moved it; if careful, at its best."""
-        scale = max(1.0, _dot(np.abs(u), np.abs(self.point)) / np.abs(u).sum())
-        step = 2.0 ** np.round(np.log2(scale * (self.eps or self.precision**0.2)))  # so x ± step is hardly rounded
+        size = _dot(np.abs(u), np.abs(self.point)) / np.abs(u).sum()
+        scale = max(1.0, size) if np.isfinite(size) else 1.0
+        first = 2.0 ** np.round(np.log2(scale * (self.eps or self.precision**0.2)))  # so x ± step is hardly rounded
+        tries = 1 - round(np.log2(self.precision) * 0.4 / 3) if careful and not self.eps else 1  # to about ε^(3/5)
         best = np.full((3, self.outputs.size), [[np.nan], [np.nan], [np.inf]])
         with np.errstate(all="ignore"):
-            while True:
+            for step in first / 8.0 ** np.arange(tries):
                 above, below, far_above, far_below = [self.shifted(k * step * u) for k in (1, -1, 2, -2)]
                 second = np.where(above == below, 0, above - below) / (2 * step)  # equal infinities differ by 0
                 wide = np.where(far_above == far_below, 0, far_above - far_below) / (4 * step)
                 fourth = (4 * second - wide) / 3
-                noise = 4 * self.precision * (np.abs(above) + np.abs(below)) / step
-                noise[~np.isfinite(noise)] = 0
+                noise = np.nan_to_num(4 * self.precision * (np.abs(above) + np.abs(below)) / step, posinf=0)
                 doubt = (np.abs(fourth - second) + noise) / (1 + np.abs(fourth))
                 best = np.where(doubt < best[2], (fourth, noise, doubt), best)
-                step /= 8
-                if not careful or step < self.precision**0.6 * scale:
-                    return best[:2]
+        return best[:2]
 
     def differ(self, c: Vector, row: Vector, u: Vector, slope: Vector) -> tuple[float, float, float] | None:
         """The number along u that `row` gives, that of the slope along c, and the tolerance, where it is exceeded."""
         got, want = _dot(u, row), _dot(c, slope[0])
-        tolerance = self.absolute + self.relative * abs(want) + _dot(np.abs(c), slope[1])
+        tolerance = self.atol + self.rtol * abs(want) + _dot(np.abs(c), slope[1])
         return None if abs(got - want) <= tolerance else (got, want, tolerance)
 
     def compare(self, pull: Callable[[Vector], Vector]) -> None:
@@ -266,25 +232,23 @@ class _Level:
         slope = self.slope(x)
         k = _narrow(c, lambda part: pull(part)[i] - _dot(part, slope[0]))
         y = np.eye(1, c.size, k)[0]
-        got, want, tolerance = self.differ(y, pull(y), x, slope) or found
+        got, want, tol = self.differ(y, pull(y), x, slope) or found
         self.fail(
             f"wrong derivative of {self.outputs.entry(k)} by {self.inputs.entry(i)}",
-            f"got {got:.9g}, expected {want:.9g} by finite differences: "
-            f"off by {abs(got - want):.3g}, tolerance {tolerance:.2g}",
+            f"got {got:.9g}, expected {want:.9g} by finite differences: off by {abs(got - want):.3g}, tolerance {tol:.2g}",
             "look at the rules between the two; where the function is not smooth, move the arguments",
         )
 
 
 def _vjp(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Any, tuple[Any, ...]]:
-    """Value, pullback, primals: an argument whose leaves all vary is one, of others it is the list of those that do."""
-    leaves = [tree.leaves(arg) for arg in args]
-    primals = [arg if all(map(_varies, xs)) else list(filter(_varies, xs)) for arg, xs in zip(args, leaves)]
+    """Value, pullback and primals, which are the arguments with None for what does not vary."""
+    primals = tree.map(lambda leaf: leaf if _varies(leaf) else None, args)
 
     def call(*traced: Any) -> Any:
         rest = iter(tree.leaves(traced))
         return f(*tree.map(lambda leaf: next(rest) if _varies(leaf) else leaf, args))
 
-    return *vjp(call, *primals), tuple(primals)
+    return *vjp(call, *primals), primals
 
 
 def _reverse(level: _Level) -> None:
@@ -296,26 +260,26 @@ def _reverse(level: _Level) -> None:
 
     def pull(c: Vector) -> Vector:
         cots = pullback(outputs.tree(c * outputs.signs))
-        level.same(cots, gradients, "cotangents unlike the arguments", "please report this fault of tapegrad", like=True)
+        level.same(cots, gradients, "cotangents unlike the arguments", "please report this bug of tapegrad", like=True)
         return gradients.vector(cots) * gradients.signs
 
-    example = _directions(outputs.size, 3, every=-1)[0]
+    example = np.cos(np.arange(outputs.size))
     pull(example)  # looks at what comes, even if there is no output
     level.compare(pull)
-    level.unchanged()
+    level.same(level.args, level.inputs, *_CHANGED)
     if level.order < level.last:
         args = *level.args, outputs.tree(example)
-        names = level.names + [f"cotangent of {name}" for name in outputs.names]
-        back: Any = lambda *args: _vjp(f, args[:-1])[1](args[-1])
-        _reverse(replace(level, f=back, args=args, names=names, results=gradients.names, order=level.order + 1))
+        names = level.inputs.names + [f"cotangent of {name}" for name in outputs.names]
+        back = lambda *args: _vjp(f, args[:-1])[1](args[-1])
+        _reverse(_Level(back, args, names, gradients.names, level.order + 1, level.options))
 
 
 _MODES: dict[str, Callable[[_Level], None]] = {"rev": _reverse}
 
 
-def _directions(size: int, seed: int, every: int = _EVERY) -> Vector:
+def _directions(size: int, seed: int) -> Vector:
     """The vectors to check along. Random ones have no number below a half in magnitude, and none above one."""
-    if size <= every:
+    if size <= _EVERY:
         return np.eye(size)
     rng = np.random.default_rng(seed)
     return np.asarray(rng.uniform(0.5, 1, (_SOME, size)) * rng.choice([-1.0, 1.0], (_SOME, size)))

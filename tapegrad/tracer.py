@@ -23,6 +23,7 @@ from .tape import Scope
 Spec = type | tuple[tuple[int, ...], np.dtype[Any]]
 
 UFUNCS: dict[Any, Callable[..., Any]] = {}
+DIRECT: dict[Any, Callable[..., Any]] = {}  # the same functions without keywords
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 METHODS: dict[tuple[Any, str], Callable[..., Any]] = {}  # (ufunc, "reduce") and the like
 
@@ -122,6 +123,8 @@ class Tracer:
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if not kwargs and method == "__call__" and ufunc in DIRECT:
+            return DIRECT[ufunc](*inputs)
         if method == "__call__":
             function = UFUNCS.get(ufunc)
         else:

@@ -24,6 +24,9 @@ R = TypeVar("R")
 
 Argnums = int | Sequence[int]
 
+_REALS = (float, ((), np.dtype(np.float64)))
+_LEAVES = frozenset({float, np.ndarray, Tracer})
+
 
 class _Arguments:
     """The arguments of one call that are differentiated by, taken apart into leaves."""
@@ -37,30 +40,34 @@ class _Arguments:
         self.structures: list[Any] = []  # None for an argument that is a leaf
         for k in chosen:
             argument = args[k]
-            if tree.is_node(argument):
+            if type(argument) in _LEAVES or not tree.is_node(argument):
+                args[k] = traced = enter(frame, argument, lambda k=k: f"argument {k}")
+                self.leaves.append(argument)
+                self.indices.append(traced._index)
+                self.structures.append(None)
+            else:
                 leaves, structure = tree.flatten(argument)
-                entered = [enter(frame, leaf, functools.partial(_path, args[k], j, k)) for j, leaf in enumerate(leaves)]
+                entered = [enter(frame, leaf, lambda leaf=leaf, k=k: _path(args[k], leaf, k)) for leaf in leaves]
                 args[k] = structure.unflatten(entered)
                 self.leaves += leaves
                 self.indices += [t._index for t in entered]
                 self.structures.append(structure)
-            else:
-                args[k] = traced = enter(frame, argument, functools.partial("argument {}".format, k))
-                self.leaves.append(argument)
-                self.indices.append(traced._index)
-                self.structures.append(None)
 
     def gather(self, cots: Any) -> list[Any]:
         """The cotangents, one for each chosen argument, in its structure."""
-        results = iter(collect(self.leaves, self.indices, cots))
+        results = collect(self.leaves, self.indices, cots)
+        if len(self.structures) == 1:
+            (structure,) = self.structures
+            return results if structure is None else [structure.unflatten(results)]
+        rest = iter(results)
         return [
-            next(results) if s is None else s.unflatten([next(results) for _ in range(s.num_leaves)])
+            next(rest) if s is None else s.unflatten([next(rest) for _ in range(s.num_leaves)])
             for s in self.structures
         ]
 
 
-def _path(argument: Any, position: int, k: int) -> str:
-    path, _ = tree.leaves_with_path(argument)[position]
+def _path(argument: Any, leaf: Any, k: int) -> str:
+    path = next(path for path, found in tree.leaves_with_path(argument) if found is leaf)
     return f"argument {k}{tree.keystr(path)}"
 
 
@@ -91,6 +98,8 @@ def _check_argnums(argnums: Any, name: str) -> int | tuple[int, ...]:
 
 def _choose(fun: Any, argnums: int | tuple[int, ...], args: Any, kwargs: Any, name: str) -> Any:
     """The call with every differentiated argument in its position, and those positions."""
+    if isinstance(argnums, int) and 0 <= argnums < len(args):
+        return list(args), kwargs, (argnums,)
     numbers = (argnums,) if isinstance(argnums, int) else argnums
     if kwargs and any(k >= len(args) or k < 0 for k in numbers):
         try:
@@ -177,6 +186,8 @@ def _split(out: Any, name: str) -> tuple[Any, Any]:
 
 def _scalar(out: Any, frame: Frame, holomorphic: bool) -> tuple[int | None, Spec]:
     """The index and the spec of an output that is one number; no index where it does not depend on the inputs."""
+    if type(out) is Tracer and out._scope is frame.scope and out._spec in _REALS and not holomorphic:
+        return out._index, out._spec  # the usual case
     if isinstance(out, Tracer):
         spec = out._spec
     elif is_inexact(out):

@@ -26,6 +26,7 @@ ORDER = """
     primitives.cotangent  primitives.rules
     primitives.forms
     primitives.general  primitives.recording
+    primitives.single
     primitives.define
     replay
     replay.backward  replay.table

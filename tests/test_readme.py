@@ -86,7 +86,7 @@ def run_session(block: Block, file: str, module: ModuleType) -> None:
     session = doctest.DocTestParser().get_doctest(block.text, {}, file, file, block.line - 1)
     session.globs = module.__dict__
     report = io.StringIO()
-    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session, out=report.write, clear_globs=False)
+    doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS).run(session, out=report.write, clear_globs=False)
     if report.getvalue():
         raise AssertionError(report.getvalue())
 

@@ -93,7 +93,7 @@ def test_passes(f: Callable[..., Any], args: Sequence[Any]) -> None:
         (lambda x: 1e-6 * np.sin(x), 0.5),
         (np.abs, 1e-4),
         (np.abs, -1e-7),
-        (lambda x: np.array([1.0, -np.inf, np.inf]) + x, 0.5),
+        (lambda x: (x, np.array([-np.inf, np.inf])), 0.5),
         (lambda x: x * x * x * x * x, 0.0),
     ],
 )
@@ -142,13 +142,13 @@ WRONG = {
     "zero": (ruled(lambda x: np.sum(x), lambda g, y, x: np.zeros(3)), (V,), "output by argument 0[0]"),
     "none": (lambda x: np.sin(stop_gradient(x)), (0.5,), "output by argument 0"),
     "not zero": (ruled(lambda x: np.ones(3), lambda g, y, x: g), (V,), "output[0] by argument 0[0]"),
-    "nan": (ruled(lambda x: x * x, lambda g, y, x: g * np.array([1, 2, np.nan]) * x * 2), (V,), "by argument 0[0]"),
+    "nan": (ruled(lambda x: x * x, lambda g, y, x: g * [1, 1, np.nan] * x * 2), (V,), "output[0] by argument 0[2]"),
     "one of two": (
         ruled(lambda x, z: x * z, lambda g, y, x, z: g * z, lambda g, y, x, z: g * z),
         (V, V + 1),
         "output[0] by argument 1[0]",
     ),
-    "transposed": (ruled(lambda x: M[:, :2] @ x, lambda g, y, x: M[:, :2] @ g), (V[:2],), "output[0] by argument 0[1]"),
+    "transposed": (ruled(lambda x: M[:, :2] @ x, lambda g, y, x: M[:, :2] @ g), (V[:2],), "output[1] by argument 0[0]"),
     "in a tree": (
         lambda p: [p["b"], {"out": p["w"] * p["w"] - (0 * p["w"] + stop_gradient(p["w"]) * np.eye(2, 3))}],
         ({"b": 1.0, "w": M + 1},),
@@ -162,7 +162,7 @@ WRONG = {
     "conj": (
         ruled(lambda z: z * z, lambda g, y, z: 2 * g * np.conj(z)),
         (Z,),
-        "the real part of output[0] by the imaginary part of argument 0[0]",
+        "the imaginary part of output[0] by the real part of argument 0[0]",
     ),
     "float32": (
         ruled(lambda x: x * x, lambda g, y, x: g * x * np.float32(1.99)),
@@ -233,7 +233,7 @@ def test_entry_among_many(f: Callable[..., Any], x: Any, where: str) -> None:
     e = np.zeros(300)
     e[157] = 1.0
     text = message(lambda x: f(x, e), (x,))
-    assert f"wrong derivative of {where} by argument 0[157]\n  got 0" in text.replace(f"got {np.cos(x[157]):.9g}", "got 0")
+    assert f"wrong derivative of {where} by argument 0[157]\n" in text
 
 
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
@@ -242,7 +242,7 @@ def test_bad_entry_of_a_rule_among_many(bad: float) -> None:
     factors[7, 11] = bad
     double = ruled(lambda x: 2 * x, lambda g, y, x: g * factors)
     with np.errstate(invalid="ignore"):
-        assert "by argument 0[7, 11]" in message(lambda x: np.sum(double(x)), (factors + 1,))
+        assert "by argument 0[7, 11]" in message(lambda x: np.sum(double(x)), (np.ones((10, 20)),))
 
 
 def test_nan_is_never_right() -> None:
@@ -257,8 +257,8 @@ def test_another_value_when_differentiated() -> None:
 
     text = message(f, (V,))
     assert "f, order 1: another value when differentiated: output[1]\n  -3.0; at first -3.75" in text
-    assert "shape (3,)" in message(lambda x: np.sum(x) if is_tracer(x) else x, (V,))
-    assert "dtype float32" in message(lambda x: x if is_tracer(x) else x.astype(np.float32), (V,))
+    assert "float64[]; at first ndarray float64[3]" in message(lambda x: np.sum(x) if is_tracer(x) else x, (V,))
+    assert "at first ndarray float32[3]" in message(lambda x: x if is_tracer(x) else x.astype(np.float32), (V,))
     assert "(*, *)" in message(lambda x: (x, x) if is_tracer(x) else x, (V,))
 
 
@@ -285,9 +285,9 @@ def test_changes_its_arguments() -> None:
 @pytest.mark.parametrize(
     ("spoil", "there"),
     [
-        (lambda g: g.astype(np.float32), "dtype float32; at first ndarray of shape (3,), dtype float64"),
-        (lambda g: g[:2], "shape (2,)"),
-        (lambda g: [g], "([*],); at first (*,)"),
+        (lambda g: g.astype(np.float32), "ndarray float32[3]; at first ndarray float64[3]"),
+        (lambda g: g[:2], "ndarray float64[2]"),
+        (lambda g: [g], "Structure(([*],)); at first Structure((*,))"),
     ],
 )
 def test_cotangents_unlike_the_arguments(
@@ -315,7 +315,7 @@ def test_kink_is_the_mean_of_both_sides() -> None:
 
 
 def test_jump_fails() -> None:
-    check_grads(np.floor, (V,))
+    check_grads(np.floor, (V[:2],))
     assert "got 0, expected " in message(np.floor, (1.0,))
 
 

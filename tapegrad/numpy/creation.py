@@ -18,8 +18,8 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     a = a._value if isinstance(a, Tracer) else a
     if not isinstance(fill_value, Tracer):
         return np.full_like(a, fill_value, dtype, **kwargs)
-    shape = kwargs.get("shape") or np.shape(a)
-    return np.broadcast_to(fill_value, shape).astype(dtype or np.result_type(a))
+    shape = kwargs.get("shape")
+    return np.broadcast_to(fill_value, np.shape(a) if shape is None else shape).astype(dtype or np.result_type(a))
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:

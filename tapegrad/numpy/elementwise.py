@@ -47,9 +47,10 @@ def _power_rule(g: Any, _y: Any, x: Any, z: Any) -> Any:
         return g * (z * np.power(x, less))
 
 
-def _log_base(x: Any) -> Any:
-    """log x where it multiplies xᶻ: that product is 0 at x = 0."""
-    return np.log(np.where(x == 0, 1, x))
+def _log_base(x: Any, y: Any) -> Any:
+    """log x where it multiplies y = xᶻ: that product is 0 at x = 0."""
+    x = np.where(x == 0, 1, x)
+    return np.log(x + 0j if _is_complex(y) else x)
 
 
 def _quotient(g: Any, z: Any) -> Any:
@@ -62,12 +63,31 @@ def _quotient(g: Any, z: Any) -> Any:
 
 def _over(x: Any, y: Any) -> Any:
     """x / y where |x| <= y, and 0 where both are 0."""
-    return x / np.where(y == 0, 1, y)
+    zero = y == 0
+    return np.where(zero, 0, x) / np.where(zero, 1, y)
 
 
-def _hypot_one(x: Any) -> Any:
+@primitive
+def _one_minus(x: Any) -> Any:
+    """√(1 − x²), on the branch of arcsin"""
+    return np.sqrt(1 - x) * np.sqrt(1 + x)
+
+
+@primitive
+def _minus_one(x: Any) -> Any:
+    """√(x² − 1), on the branch of arccosh"""
+    return np.sqrt(x - 1) * np.sqrt(x + 1)
+
+
+@primitive
+def _one_plus(x: Any) -> Any:
     """√(1 + x²)"""
     return np.sqrt(1 + x * x) if _is_complex(x) else np.hypot(1, x)
+
+
+_one_minus.defvjp("x")(lambda g, y, x: -g * (x / y))
+_minus_one.defvjp("x")(lambda g, y, x: g * (x / y))
+_one_plus.defvjp("x")(lambda g, y, x: g * (x / y))
 
 
 def _larger(g: Any, x: Any, z: Any) -> Any:
@@ -82,8 +102,8 @@ add         = elementwise(np.add,          through,                             
 subtract    = elementwise(np.subtract,     through,                               lambda g, _y, _x, _z: -g)
 multiply    = elementwise(np.multiply,     lambda g, _y, _x, z: g * z,            lambda g, _y, x, _z: g * x)
 divide      = elementwise(np.divide,       lambda g, _y, _x, z: _quotient(g, z),  lambda g, y, _x, z: _quotient(-g * y, z))
-power       = elementwise(np.power,        _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x)))
-float_power = elementwise(np.float_power,  _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x)))
+power       = elementwise(np.power,        _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
+float_power = elementwise(np.float_power,  _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))
 fmod        = elementwise(np.fmod,         through,                               lambda g, y, x, z: -g * np.rint((x - y) / z))
 hypot       = elementwise(np.hypot,        lambda g, y, x, _z: g * _over(x, y),   lambda g, y, _x, z: g * _over(z, y))
@@ -122,14 +142,14 @@ log1p       = elementwise(np.log1p,      lambda g, _y, x: g / (1 + x))
 sin         = elementwise(np.sin,        lambda g, _y, x: g * np.cos(x))
 cos         = elementwise(np.cos,        lambda g, _y, x: -g * np.sin(x))
 tan         = elementwise(np.tan,        lambda g, y, _x: g * (1 + y * y))
-arcsin      = elementwise(np.arcsin,     lambda g, _y, x: g / (np.sqrt(1 - x) * np.sqrt(1 + x)))
-arccos      = elementwise(np.arccos,     lambda g, _y, x: -g / (np.sqrt(1 - x) * np.sqrt(1 + x)))
+arcsin      = elementwise(np.arcsin,     lambda g, _y, x: g / _one_minus(x))
+arccos      = elementwise(np.arccos,     lambda g, _y, x: -g / _one_minus(x))
 arctan      = elementwise(np.arctan,     lambda g, _y, x: g / (1 + x * x))
 sinh        = elementwise(np.sinh,       lambda g, _y, x: g * np.cosh(x))
 cosh        = elementwise(np.cosh,       lambda g, _y, x: g * np.sinh(x))
 tanh        = elementwise(np.tanh,       lambda g, y, _x: g * (1 - y * y))
-arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / _hypot_one(x))
-arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
+arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / _one_plus(x))
+arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / _minus_one(x))
 arctanh     = elementwise(np.arctanh,    lambda g, _y, x: g / ((1 - x) * (1 + x)))
 deg2rad     = elementwise(np.deg2rad,    lambda g, _y, _x: np.deg2rad(g))
 rad2deg     = elementwise(np.rad2deg,    lambda g, _y, _x: np.rad2deg(g))
@@ -148,7 +168,8 @@ for _function in (
 ):
     constant(_function)
 floor, ceil, rint, trunc, floor_divide = (UFUNCS[f] for f in (np.floor, np.ceil, np.rint, np.trunc, np.floor_divide))
-_phase = elementwise(np.sign, _phase_rule)
+_phase = primitive(np.sign)
+_phase.defvjp(0)(_phase_rule)
 _sign = constant(np.sign)
 
 

@@ -6,12 +6,13 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..primitives.define import array_function, composed, primitive
 from ..primitives.forms import QUICK, binary
 from ..primitives.general import make_form, make_record, note_view
 from ..primitives.rules import Definition
-from ..tracer import Tracer
+from ..tracer import Tracer, plain
 from .elementwise import refuse_out
 
 _BASIC = frozenset({int, slice, type(None), type(Ellipsis), np.int64, np.int32, np.intp})
@@ -63,14 +64,17 @@ def _own(part: Any) -> Any:
     """A part of an index that stays as it is whatever the caller does to his arrays."""
     if type(part) in _BASIC or isinstance(part, (bool, np.bool_, np.integer)):
         return part
-    return np.array(part)
+    if hasattr(part, "__index__") and not isinstance(part, np.ndarray):
+        return operator.index(part)
+    made = np.array(part)
+    return made if made.size or isinstance(part, np.ndarray) else made.astype(np.intp)
 
 
 @composed(np.take)
 def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
     refuse_out("take", out)
     a = np.ravel(a) if axis is None else a
-    axis = 0 if axis is None else axis % a.ndim
+    axis = 0 if axis is None else normalize_axis_index(axis, a.ndim)
     indices = np.asarray(indices)
     if mode != "raise":
         n = a.shape[axis]
@@ -82,7 +86,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is None:
         arr, axis = np.ravel(arr), 0
-    axis %= arr.ndim
+    axis = normalize_axis_index(axis, arr.ndim)
     grid = [np.arange(n).reshape([-1 if j == k else 1 for j in range(arr.ndim)]) for k, n in enumerate(arr.shape)]
     grid[axis] = np.asarray(indices)
     return arr[tuple(grid)]
@@ -111,9 +115,9 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     return np.take(arr, np.delete(np.arange(arr.shape[axis or 0]), obj), axis or 0)
 
 
-@array_function(np.diagonal, nondiff=("offset", "axis1", "axis2"))
+@array_function(np.diagonal, nondiff=("offset", "axis1", "axis2"), views=True)
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return np.diagonal(a, offset, axis1, axis2).copy()
+    return np.diagonal(a, offset, axis1, axis2)
 
 
 @diagonal.defvjp("a")
@@ -143,15 +147,24 @@ tril, triu = _triangle(np.tril), _triangle(np.triu)
 
 @composed(np.diag)
 def diag(v: Any, k: int = 0) -> Any:
-    if np.ndim(v) == 2:
-        return np.diagonal(v, k)
+    if np.ndim(v) != 1:
+        return np.diagonal(v, k) if np.ndim(v) == 2 else np.diag(plain(v))  # which raises
     at, n = np.arange(v.shape[0]), v.shape[0] + abs(k)
     return scatter(v, (at + max(-k, 0), at + max(k, 0)), (n, n))
 
 
 @composed(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
-    lead = (slice(None),) * (axis % a.ndim)
-    for _ in range(n):
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    axis = normalize_axis_index(axis, np.ndim(a))
+    ends = [end if end is None or np.ndim(end) else _sheet(end, a.shape, axis) for end in (prepend, append)]
+    parts = [part for part in (ends[0], a, ends[1]) if part is not None]
+    a = np.concatenate(parts, axis) if parts[1:] else a
+    lead = (slice(None),) * axis
+    for _ in range(operator.index(n)):
         a = a[(*lead, slice(1, None))] - a[(*lead, slice(None, -1))]
     return a
+
+
+def _sheet(value: Any, shape: tuple[int, ...], axis: int) -> Any:
+    """One number spread over an array of this shape, but of length 1 along the axis."""
+    return np.broadcast_to(value, (*shape[:axis], 1, *shape[axis + 1 :]))

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from ..primitives.define import array_function, composed, has_tracer
-from ..tracer import FUNCTIONS, Tracer
+from ..tracer import FUNCTIONS, Tracer, plain
 from .structure import astype
 
 
 @array_function(np.concatenate, nondiff=("axis", "out", "dtype", "casting"))
-def concatenate(
+def _concatenate(
     arrays: Any, /, axis: Any = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind"
 ) -> Any:
     return np.concatenate(arrays, axis=axis, dtype=dtype, casting=casting)
 
 
-@concatenate.defvjp(0)
+@_concatenate.defvjp(0)
 def _(g: Any, _y: Any, _arrays: Any, axis: Any, out: None, *, dtype: Any, casting: Any) -> Any:
     """Each part gets its slice of ḡ."""
     parts, start = [], 0
@@ -32,11 +32,18 @@ def _(g: Any, _y: Any, _arrays: Any, axis: Any, out: None, *, dtype: Any, castin
 
 
 @array_function(np.stack, nondiff=("axis", "out", "dtype", "casting"))
-def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind") -> Any:
+def _stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind") -> Any:
     return np.stack(arrays, axis=axis, dtype=dtype, casting=casting)
 
 
-stack.defvjp(0)(lambda g, _y, _arrays, axis, out, *, dtype, casting: np.moveaxis(g, axis, 0))
+_stack.defvjp(0)(lambda g, _y, _arrays, axis, out, *, dtype, casting: np.moveaxis(g, axis, 0))
+concatenate = composed(np.concatenate)(lambda arrays, /, *args, **kwargs: _concatenate(_parts(arrays), *args, **kwargs))
+stack = composed(np.stack)(lambda arrays, *args, **kwargs: _stack(_parts(arrays), *args, **kwargs))
+
+
+def _parts(arrays: Any) -> list[Any]:
+    """The arrays to join, each an array of its own: of one array the slices along its first axis."""
+    return [array(part) if isinstance(part, (list, tuple)) else part for part in arrays]
 
 
 def _joined(function: Any, spread: Callable[[Any], Any], axis: Callable[[Any], int]) -> Any:
@@ -44,7 +51,7 @@ def _joined(function: Any, spread: Callable[[Any], Any], axis: Callable[[Any], i
 
     @composed(function)
     def join(tup: Any, **kwargs: Any) -> Any:
-        parts = [spread(array(part) if isinstance(part, (list, tuple)) else part) for part in tup]
+        parts = [spread(part) for part in _parts(tup)]
         return np.concatenate(parts, axis=axis(parts[0]), **kwargs)
 
     return join
@@ -67,7 +74,7 @@ column_stack = _joined(np.column_stack, _reshaped(lambda s: s if len(s) > 1 else
 def _widened(function: Any, spread: Callable[[Any], Any]) -> Any:
     @composed(function)
     def widen(*arys: Any) -> Any:
-        made = [spread(array(a) if isinstance(a, (list, tuple)) else a) for a in arys]
+        made = [spread(a) for a in _parts(arys)]
         return made[0] if len(made) == 1 else tuple(made)
 
     return widen
@@ -80,7 +87,7 @@ atleast_3d = _widened(np.atleast_3d, _to_3d)
 
 @composed(np.append)
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:
-    arr, values = (array(x) if isinstance(x, (list, tuple)) else x for x in (arr, values))
+    arr, values = _parts([arr, values])
     if axis is None:
         return np.concatenate([np.ravel(arr), np.ravel(values)])
     return np.concatenate([arr, values], axis=axis)
@@ -88,6 +95,7 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 
 @composed(np.array_split)
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    ary = asarray(ary)
     n = ary.shape[axis]
     if np.ndim(indices_or_sections) == 0:
         sizes = [len(part) for part in np.array_split(np.empty(n), indices_or_sections)]
@@ -100,14 +108,27 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 
 @composed(np.split)
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    ary = asarray(ary)
     if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
         raise ValueError("array split does not result in an equal division")
     return np.array_split(ary, indices_or_sections, axis)
 
 
-vsplit = composed(np.vsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 0))
-hsplit = composed(np.hsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, int(ary.ndim > 1)))
-dsplit = composed(np.dsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2))
+def _split_along(function: Any, axis: Callable[[Any], int]) -> Any:
+    """One of NumPy's functions that split along an axis of their own."""
+
+    @composed(function)
+    def split(ary: Any, indices_or_sections: Any) -> list[Any]:
+        ary = asarray(ary)
+        function(plain(ary), indices_or_sections)  # raises where the array has too few axes
+        return np.split(ary, indices_or_sections, axis(ary))
+
+    return split
+
+
+vsplit = _split_along(np.vsplit, lambda ary: 0)
+hsplit = _split_along(np.hsplit, lambda ary: int(ary.ndim > 1))
+dsplit = _split_along(np.dsplit, lambda ary: 2)
 
 
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
@@ -119,7 +140,7 @@ if hasattr(np, "unstack"):
     unstack = composed(np.unstack)(unstack)
 
 
-def array(object: Any, dtype: Any = None, **kwargs: Any) -> Any:
+def array(object: Any, dtype: Any = None, *, copy: Any = True, ndmin: int = 0, **kwargs: Any) -> Any:
     """NumPy's `array`, from nested lists of traced and plain parts too.
 
     >>> from tapegrad import grad
@@ -127,17 +148,19 @@ def array(object: Any, dtype: Any = None, **kwargs: Any) -> Any:
     36.0
     """
     if isinstance(object, Tracer):
-        made = np.reshape(object.__copy__(), object.shape)  # a number becomes an array of shape ()
+        made = object if not copy and type(object._value) is np.ndarray else np.copy(object)
     elif isinstance(object, (list, tuple)) and has_tracer((object,), {}):
         made = np.stack([part if isinstance(part, Tracer) else array(part) for part in object])
     else:
-        return np.array(object, dtype, **kwargs)
-    return made if dtype is None or np.dtype(dtype) == made.dtype else astype(made, dtype)
+        return np.array(object, dtype, copy=copy, ndmin=ndmin, **kwargs)
+    if dtype is not None and np.dtype(dtype) != made.dtype:
+        made = astype(made, dtype)
+    return made[(None,) * (ndmin - made.ndim)] if made.ndim < ndmin else made
 
 
 def asarray(a: Any, dtype: Any = None, order: Any = None, **kwargs: Any) -> Any:
     """NumPy's `asarray`, of traced values and of nested lists of them too."""
-    if isinstance(a, Tracer) and type(a._spec) is tuple and dtype in (None, a.dtype):
+    if isinstance(a, Tracer) and type(a._value) is np.ndarray and dtype in (None, a.dtype):
         return a
     return array(a, dtype) if has_tracer((a,), {}) else np.asarray(a, dtype, order, **kwargs)
 

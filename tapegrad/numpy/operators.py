@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AssignmentError
+from ..primitives.define import primitive
 from ..tracer import Tracer, plain
 from . import elementwise as e
 from . import indexing, products, structure
@@ -62,20 +63,28 @@ def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any
                     "write y = y + x",
                 )
             made = made.astype(held.dtype)
-        x._value = np.asarray(plain(made))
-        x._index, x._scope, x._spec = made._index, made._scope, made._spec
+        made = made if isinstance(made, Tracer) else overwrite(x, made)
+        x._value = np.asarray(made._value)
+        x._index, x._scope = made._index, made._scope
         return x
 
     return change
 
 
+@primitive
+def overwrite(x: Any, value: Any) -> Any:
+    """The value, in the place of x: nothing of x flows through."""
+    return value
+
+
+overwrite.defvjp("x")(lambda g, _y, _x, _value: None)
+
+
 def _refuse_views(x: Tracer) -> None:
-    views = x._scope.tape.views
-    if not views:
-        return
-    if views.get(id(x)) is x:
+    views = x._scope.tape.live_views()
+    if any(view is x for view in views):
         what, there = "a view of a traced array was changed in place", "the array that it views would have to change"
-    elif any(np.may_share_memory(view._value, x._value) for view in views.values()):
+    elif any(np.may_share_memory(view._value, x._value) for view in views):
         what, there = "a traced array was changed in place while a view of it lives", "the view would have to change"
     else:
         return
@@ -104,6 +113,7 @@ for _name, _operate, _ufunc in (
 _call, _reflected = _constant(operator.floordiv, np.floor_divide)
 setattr(Tracer, "__floordiv__", _call)
 setattr(Tracer, "__rfloordiv__", _reflected)
+setattr(Tracer, "__ifloordiv__", _in_place(_call))
 
 
 def _divmod(x: Any, z: Any) -> tuple[Any, Any]:
@@ -117,9 +127,10 @@ def _iterate(x: Tracer) -> Iterator[Any]:
 
 
 def _item(x: Tracer, *args: Any) -> Any:
-    if args:
-        index = np.unravel_index(args[0], x.shape) if len(args) == 1 and isinstance(args[0], int) else args
-        x = x[index if not isinstance(index, tuple) or len(index) != 1 or not isinstance(index[0], tuple) else index[0]]
+    if len(args) == 1 and not isinstance(args[0], tuple):
+        x = structure.ravel(x)[operator.index(args[0])]
+    elif args:
+        x = x[args[0] if len(args) == 1 else args]
     return structure.to_number(x)
 
 
@@ -165,19 +176,19 @@ _METHODS: dict[str, Any] = {
     "__abs__": e.absolute.operator,
     "__divmod__": _divmod,
     "__rdivmod__": lambda x, z: _divmod(z, x),
-    "__ifloordiv__": lambda x, z: x // z,
     "__getitem__": indexing.getitem,
     "__iter__": _iterate,
     "T": property(lambda x: structure.transpose(x)),
     "mT": property(lambda x: np.matrix_transpose(x)),
     "real": property(lambda x: e.real(x)),
     "imag": property(lambda x: e.imag(x)),
-    "flat": property(lambda x: iter(structure.ravel(x))),
+    "flat": property(structure.ravel),
     "conj": e.conjugate,
     "conjugate": e.conjugate,
     "reshape": _reshape,
     "transpose": _transpose,
     "astype": structure.astype,
+    "compress": lambda x, condition, axis=None, out=None: indexing.compress(condition, x, axis, out),
     "copy": lambda x, order="C": x.__copy__(),
     "flatten": lambda x, order="C": structure.ravel(x, order).__copy__(),
     "item": _item,
@@ -191,7 +202,7 @@ _METHODS: dict[str, Any] = {
     "itemset": _refuse("itemset"),
 }
 for _name in (
-    *("all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "compress", "cumprod", "cumsum"),
+    *("all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "cumprod", "cumsum"),
     *("diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "round", "searchsorted"),
     *("squeeze", "std", "sum", "swapaxes", "take", "trace", "var"),
 ):

@@ -245,12 +245,12 @@ dot = _of_arrays(np.dot, lambda a, b, out=None: _dot_of_arrays(a, b) if out is N
 @composed(np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[Any], *, out: None = None) -> Any:
     parts = [_array(a) for a in arrays]
-    if len(parts) < 3 or out is not None:
-        return np.dot(*parts, out=out)
+    if len(parts) == 2 or out is not None:
+        return np.dot(parts[0], parts[1], out)
     rows, columns = parts[0].ndim > 1, parts[-1].ndim > 1
     parts[0] = parts[0] if rows else np.reshape(parts[0], (1, -1))
     parts[-1] = parts[-1] if columns else np.reshape(parts[-1], (-1, 1))
-    if any(a.ndim != 2 for a in parts):
+    if len(parts) < 2 or any(a.ndim != 2 for a in parts):
         return np.linalg.multi_dot([plain(a) for a in parts])  # which raises
     y = _chain(parts, _splits([a.shape for a in parts]), 0, len(parts))
     return y if rows and columns else np.reshape(y, (-1,)) if rows or columns else y[0, 0]
@@ -281,16 +281,18 @@ def matrix_power(a: Any, n: Any) -> Any:
     n = operator.index(n)
     if n == 0 or a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         return np.linalg.matrix_power(plain(a), n)  # which is constant, or raises
-    square, n, y = (np.linalg.inv(a), -n, None) if n < 0 else (a, n, None)
+    power: Any = a if n > 0 else np.linalg.inv(a)
+    n = abs(n)
     if n == 3:
-        return square @ square @ square
+        return power @ power @ power
+    y: Any = None
     while True:
         n, odd = divmod(n, 2)
         if odd:
-            y = square if y is None else y @ square
+            y = power if y is None else y @ power
         if not n:
             return y
-        square = square @ square
+        power = power @ power
 
 
 # written in other products
@@ -324,12 +326,26 @@ for _ufunc in {u for u in vars(np).values() if isinstance(u, np.ufunc) and u.nin
 
 # fmt: off
 composed(np.linalg.matmul)   (lambda x1, x2, /: np.matmul(x1, x2))
-composed(np.linalg.vecdot)   (lambda x1, x2, /, *, axis=-1: np.vecdot(x1, x2, axis=axis))
+composed(np.linalg.vecdot)   (lambda x1, x2, /, *, axis=-1: vecdot(x1, x2, axis=axis))
 composed(np.linalg.tensordot)(lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))
 composed(np.linalg.trace)    (lambda x, /, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype))
-composed(np.linalg.cross)    (lambda x1, x2, /, *, axis=-1: np.cross(x1, x2, axis=axis))
-composed(np.linalg.outer)    (lambda x1, x2, /: np.outer(x1, x2))
 # fmt: on
+
+
+@composed(np.linalg.outer)
+def _outer_of_vectors(x1: Any, x2: Any, /) -> Any:
+    x1, x2 = _array(x1), _array(x2)
+    if x1.ndim != 1 or x2.ndim != 1:
+        return np.linalg.outer(plain(x1), plain(x2))  # which raises
+    return np.outer(x1, x2)
+
+
+@composed(np.linalg.cross)
+def _cross_in_space(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    x1, x2 = _array(x1), _array(x2)
+    if x1.shape[axis] != 3 or x2.shape[axis] != 3:
+        return np.linalg.cross(plain(x1), plain(x2), axis=axis)  # which raises
+    return np.cross(x1, x2, axis=axis)
 
 
 # einsum
@@ -413,11 +429,11 @@ def _einsum_rule(k: int) -> Callable[..., Any]:
     return rule
 
 
-# The rules of the first three operands do not keep the operand itself.
+_add = _einsum_definition.add  # the rules of the first three operands do not keep the operand itself
 # fmt: off
-_einsum_definition.add(1, lambda g, _y, s, _a=None, *rest, optimize, **_: _einsum_back(0, g, s, (_a, *rest), optimize))
-_einsum_definition.add(2, lambda g, _y, s, a=None, _b=None, *rest, optimize, **_: _einsum_back(1, g, s, (a, _b, *rest), optimize))
-_einsum_definition.add(3, lambda g, _y, s, a=None, b=None, _c=None, *rest, optimize, **_: _einsum_back(2, g, s, (a, b, _c, *rest), optimize))
+_add(1, lambda g, _y, s, _a=None, *z, optimize, **_: _einsum_back(0, g, s, (_a, *z), optimize))
+_add(2, lambda g, _y, s, a=None, _b=None, *z, optimize, **_: _einsum_back(1, g, s, (a, _b, *z), optimize))
+_add(3, lambda g, _y, s, a=None, b=None, _c=None, *z, optimize, **_: _einsum_back(2, g, s, (a, b, _c, *z), optimize))
 # fmt: on
 for _k in range(3, 52):
-    _einsum_definition.add(_k + 1, _einsum_rule(_k))
+    _add(_k + 1, _einsum_rule(_k))

@@ -7,19 +7,38 @@ and std of complex numbers are real, so their rules have the conjugate of x.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import MissingRuleError, PrimitiveError
 from ..primitives.define import array_function, composed, primitive
-from ..tracer import FUNCTIONS, METHODS, plain
+from ..tracer import FUNCTIONS, METHODS, Tracer, plain
 from .joining import asarray
 
 Axis = int | tuple[int, ...] | None
 Shape = tuple[int, ...]
+
+
+def _reduction(function: Any) -> Callable[[Callable[..., Any]], Any]:
+    """array_function, where the array alone carries a derivative, and may be a list of traced values."""
+
+    def decorate(body: Callable[..., Any]) -> Any:
+        made = array_function(function, nondiff=[*inspect.signature(body).parameters][1:])(body)
+
+        @functools.wraps(function)
+        def call(a: Any, *args: Any, **kwargs: Any) -> Any:
+            return made(asarray(a) if type(a) is list or type(a) is tuple else a, *args, **kwargs)
+
+        FUNCTIONS[function] = call
+        return made
+
+    return decorate
 
 
 def _shape(x: Any) -> Shape:
@@ -28,10 +47,11 @@ def _shape(x: Any) -> Shape:
 
 
 def _axes(shape: Shape, axis: Axis) -> Shape:
-    """The reduced axes, all of them counted from 0."""
+    """The reduced axes, all of them counted from 0. Of a number there are none, whatever axis says."""
     if axis is None or not shape:
         return tuple(range(len(shape)))
-    return tuple([k % len(shape) for k in (axis if isinstance(axis, tuple) else (axis,))])
+    axes: Shape = normalize_axis_tuple(axis, len(shape))
+    return axes
 
 
 def _count(shape: Shape, axis: Axis) -> int:
@@ -40,6 +60,8 @@ def _count(shape: Shape, axis: Axis) -> int:
 
 def _spread(g: Any, shape: Shape, axis: Axis) -> Any:
     """What a reduction gave, with or without keepdims, so that it broadcasts to the shape that was reduced."""
+    if axis is None:
+        return g
     axes = _axes(shape, axis)
     if sorted(axes) == [*range(len(axes))]:  # the leading ones come back by themselves
         return g
@@ -56,27 +78,46 @@ def _conjugate(x: Any) -> Any:
     return np.conjugate(x) if np.iscomplexobj(x) else x
 
 
+def _filled(g: Any, shape: Shape, axis: Axis) -> Any:
+    """What a reduction gave, at each of the elements that it came from."""
+    g = _spread(g, shape, axis)
+    if isinstance(g, Tracer) or math.prod(shape) > 8192:
+        return np.broadcast_to(g, shape)
+    made = np.empty_like(g, shape=shape)  # of a small array a copy is made sooner than a view
+    made[...] = g
+    return made
+
+
+def _added(a: Any, axis: Axis, dtype: Any, keepdims: bool) -> Any:
+    """np.sum, and for NumPy's own arrays what it comes down to."""
+    if type(a) is np.ndarray:
+        return np.add.reduce(a, axis, dtype, None, keepdims)
+    return np.sum(a, axis, dtype, keepdims=keepdims)
+
+
 # sums
 
 
-@array_function(np.sum, nondiff=("axis", "dtype", "out", "keepdims", "initial", "where"))
+@_reduction(np.sum)
 def sum(
     a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: Any = 0, where: Any = True,
 ) -> Any:  # fmt: skip
-    return np.sum(a, axis, dtype, keepdims=keepdims)
+    return _added(a, axis, dtype, keepdims)
 
 
 @sum.defvjp("a")
 def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
     """x̄ᵢ = ḡ for every element that was summed."""
-    return np.broadcast_to(_spread(g, _shape(_a), axis), _shape(_a))
+    return _filled(g, _shape(_a), axis)
 
 
-@array_function(np.mean, nondiff=("axis", "dtype", "out", "keepdims", "where"))
+@_reduction(np.mean)
 def mean(
     a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = True
 ) -> Any:
+    if type(a) is np.ndarray and a.dtype.char in "fd" and dtype is None and a.size:  # as np.mean does it
+        return _added(a, axis, None, keepdims) / a.dtype.type(_count(a.shape, axis))
     return np.mean(a, axis, dtype, keepdims=keepdims)
 
 
@@ -84,10 +125,10 @@ def mean(
 def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
     """x̄ᵢ = ḡ / n."""
     shape = _shape(_a)
-    return np.broadcast_to(_spread(g / (_count(shape, axis) or 1), shape, axis), shape)
+    return _filled(g / (_count(shape, axis) or 1), shape, axis)
 
 
-@array_function(np.cumsum, nondiff=("axis", "dtype", "out"))
+@_reduction(np.cumsum)
 def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     return np.cumsum(a, axis, dtype)
 
@@ -100,9 +141,7 @@ def _(g: Any, _y: Any, _a: Any, axis: int | None, *_: Any) -> Any:
 
 
 @composed(np.average)
-def average(
-    a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
-) -> Any:
+def average(a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
     a = asarray(a)
     if weights is None:
         result = np.mean(a, axis, keepdims=keepdims)
@@ -130,36 +169,24 @@ def _weights(a: Any, axis: Axis, w: Any) -> Any:
     return np.reshape(w, [n if k in axes else 1 for k, n in enumerate(a.shape)])
 
 
-# deviations
+# deviations from the mean
 
 
-@array_function(np.var, nondiff=("axis", "dtype", "out", "ddof", "keepdims", "where", "mean", "correction"))
-def var(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: Any = 0, keepdims: bool = False,
-    where: Any = True, mean: None = None, correction: Any = None,
-) -> Any:  # fmt: skip
-    if mean is not None:
-        raise PrimitiveError(
-            "var was called with mean= and a traced value",
-            "the derivative of such a call is not known",
-            "leave it out: the mean is computed again",
-        )
-    return np.var(a, axis, dtype, ddof=_degrees(ddof, correction), keepdims=keepdims)
+def _of_deviations(function: Any) -> Any:
+    def body(
+        a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: Any = 0, keepdims: bool = False,
+        where: Any = True, mean: None = None, correction: Any = None,
+    ) -> Any:  # fmt: skip
+        if mean is not None:
+            raise PrimitiveError(
+                f"{function.__name__} was called with mean= and a traced value",
+                "the derivative of such a call is not known",
+                "leave it out: the mean is computed again",
+            )
+        return function(a, axis, dtype, ddof=_degrees(ddof, correction), keepdims=keepdims)
 
-
-@var.defvjp("a")
-def _(
-    g: Any, _y: Any, a: Any, axis: Axis, dtype: Any, _out: None, ddof: Any, _keepdims: bool,
-    _where: Any, _mean: None, correction: Any,
-) -> Any:  # fmt: skip
-    """x̄ = 2ḡ (x − m) / (n − ddof), with m the mean of x."""
-    shape = _shape(a)
-    n = _count(shape, axis)
-    if n == 0:
-        return np.zeros_like(a)
-    free = n - _degrees(ddof, correction)
-    deviation = a - np.mean(a, axis, dtype, keepdims=True)
-    return _conjugate(deviation) * _spread(g * (2 / free if free > 0 else math.nan), shape, axis)
+    body.__name__ = function.__name__
+    return _reduction(function)(body)
 
 
 def _degrees(ddof: Any, correction: Any) -> Any:
@@ -168,27 +195,38 @@ def _degrees(ddof: Any, correction: Any) -> Any:
     return ddof if correction is None else correction
 
 
-@primitive
-def _root(v: Any) -> Any:
-    """The square root, with slope 0 at 0."""
-    return np.sqrt(v)
+def _deviation(
+    g: Any, a: Any, axis: Axis, dtype: Any, _out: None, ddof: Any, _keepdims: bool, _where: Any, _mean: None, correction: Any
+) -> Any:  # fmt: skip
+    """ḡ (x − m)* / (n − ddof), with m the mean of x."""
+    shape = _shape(a)
+    n = _count(shape, axis)
+    if n == 0:
+        return np.zeros_like(a)
+    free = n - _degrees(ddof, correction)
+    deviation = a - np.mean(a, axis, dtype, keepdims=True)
+    return _conjugate(deviation) * _spread(g * (1 / free if free > 0 else math.nan), shape, axis)
 
 
-@_root.defvjp("v")
-def _(g: Any, y: Any, _v: Any) -> Any:
-    """v̄ = ḡ / 2y."""
-    return _ratio(g / 2, y)
+var, std = _of_deviations(np.var), _of_deviations(np.std)
 
 
-@composed(np.std)
-def std(a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: Any = 0, *args: Any, **kwargs: Any) -> Any:
-    return _root(np.var(a, axis, dtype, out, ddof, *args, **kwargs))
+@var.defvjp("a")
+def _(g: Any, _y: Any, a: Any, *settings: Any) -> Any:
+    """x̄ = 2ḡ (x − m)* / (n − ddof)."""
+    return _deviation(2 * g, a, *settings)
+
+
+@std.defvjp("a")
+def _(g: Any, y: Any, a: Any, *settings: Any) -> Any:
+    """x̄ = ḡ (x − m)* / (n − ddof) y."""
+    return _deviation(_ratio(g, y), a, *settings)
 
 
 # products
 
 
-@array_function(np.prod, nondiff=("axis", "dtype", "out", "keepdims", "initial", "where"))
+@_reduction(np.prod)
 def prod(
     a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: Any = 1, where: Any = True,
@@ -220,7 +258,7 @@ def _others(x: Any) -> Any:
     return np.concatenate([right * pairs, left * pairs, others[..., half:]], -1)
 
 
-@array_function(np.cumprod, nondiff=("axis", "dtype", "out"))
+@_reduction(np.cumprod)
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     return np.cumprod(a, axis, dtype)
 
@@ -250,7 +288,7 @@ def _tails(g: Any, x: Any) -> Any:
 # extrema
 
 
-def _extremum(function: Any, beaten: Callable[[Any, Any], Any]) -> Any:
+def _extremum(function: Any, beaten: Callable[[Any, Any], Any]) -> None:
     def body(
         a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True
     ) -> Any:
@@ -260,21 +298,24 @@ def _extremum(function: Any, beaten: Callable[[Any, Any], Any]) -> Any:
         """x̄ᵢ = ḡ in equal shares for the elements that are y, else 0."""
         shape = _shape(a)
         lost = beaten(a, _spread(y, shape, axis))
-        winners = _count(shape, axis) - np.count_nonzero(lost, axis=axis, keepdims=True)
-        return np.where(lost, 0, _spread(g, shape, axis) / winners.astype(y.dtype))
+        if axis is None:
+            losers = np.count_nonzero(lost)
+        else:
+            losers = np.count_nonzero(lost, axis=axis, keepdims=True).astype(y.dtype)
+        return np.where(lost, 0, _spread(g, shape, axis) / (_count(shape, axis) - losers))
 
     body.__name__ = function.__name__
-    made = array_function(function, nondiff=("axis", "out", "keepdims", "initial", "where"))(body)
-    made.defvjp("a")(vjp)
-    return made
+    _reduction(function)(body).defvjp("a")(vjp)
 
 
-FUNCTIONS[np.amax] = _max = _extremum(np.max, np.less)
-FUNCTIONS[np.amin] = _min = _extremum(np.min, np.greater)
+_extremum(np.max, np.less)
+_extremum(np.min, np.greater)
+FUNCTIONS[np.amax], FUNCTIONS[np.amin] = FUNCTIONS[np.max], FUNCTIONS[np.min]
 
 
 @composed(np.ptp)
 def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
+    a = asarray(a)
     return np.max(a, axis, out, keepdims) - np.min(a, axis, out, keepdims)
 
 
@@ -313,7 +354,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
             "that norm is made of singular values",
             "take the order 'fro', 1 or numpy.inf, or axis=k for the norms of vectors",
         )
-    if not x.size or len({*axes}) != len(axes) or len(axes) not in (1, 2) or ord not in (1, -1, math.inf, -math.inf):
+    if not x.size or len(axes) not in (1, 2) or ord not in (1, -1, math.inf, -math.inf):
         return np.linalg.norm(plain(x), ord, axis, keepdims)  # which is constant, or raises
     size = np.abs(x)
     if len(axes) == 1 and ord == 1:

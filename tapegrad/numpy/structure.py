@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..primitives.cotangent import unbroadcast
 from ..primitives.define import array_function, composed, primitive
-from ..tracer import FUNCTIONS, Tracer, plain
+from ..tracer import FUNCTIONS, plain
 
 
 def _move(function: Any, *nondiff: str) -> Any:
@@ -65,14 +66,20 @@ def _negated(shift: Any) -> Any:
     return -shift if np.ndim(shift) == 0 else [-k for k in shift]
 
 
+def _layout(a: Any) -> str:
+    """The order that "A" stands for."""
+    return "F" if np.shape(a) and plain(a).flags.fnc else "C"
+
+
 @composed(np.reshape)
 def reshape(a: Any, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
-    return _reshape(a, shape, ("F" if plain(a).flags.fnc else "C") if order == "A" else order)
+    return _reshape(a, shape, _layout(a) if order == "A" else order)
 
 
 @composed(np.ravel)
 def ravel(a: Any, order: Any = "C") -> Any:
-    if order not in ("A", "K") or not np.shape(a):
+    order = _layout(a) if order == "A" or not np.shape(a) else order
+    if order != "K":
         return _ravel(a, order)
     labels = np.empty_like(plain(a), dtype=np.intp)  # laid out in memory as the array is
     labels[...] = np.arange(labels.size).reshape(labels.shape)
@@ -81,7 +88,7 @@ def ravel(a: Any, order: Any = "C") -> Any:
 
 @composed(np.rollaxis)
 def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
-    axis, start = axis % a.ndim, start + a.ndim if start < 0 else start
+    axis, start = normalize_axis_index(axis, a.ndim), start + a.ndim if start < 0 else start
     return np.moveaxis(a, axis, start - 1 if start > axis else start)
 
 
@@ -140,7 +147,15 @@ def to_number(x: Any) -> Any:
 to_number.defvjp("x")(lambda g, _y, _x: np.reshape(g, _x.shape))
 
 
+@primitive
+def _boxed(x: Any) -> Any:
+    """A number as an array of shape ()."""
+    return np.array(x)
+
+
+_boxed.defvjp("x")(lambda g, _y, _x: g)
+
+
 @composed(np.copy)
-def copy(a: Any, order: Any = "K", subok: bool = False) -> Tracer:
-    made: Tracer = a.__copy__()
-    return made
+def copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
+    return a.__copy__() if type(plain(a)) is np.ndarray else _boxed(a)

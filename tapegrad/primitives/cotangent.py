@@ -35,10 +35,12 @@ def unbroadcast(g: Any, like: Any) -> Any:
 
 
 def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:
-    given = np.shape(g)
+    given = g.shape if type(g) is np.ndarray else np.shape(g)
     if given == shape:
         return g
     extra = len(given) - len(shape)
+    if type(g) is np.ndarray and given[extra:] == shape:  # as of a bias, or a number
+        return np.add.reduce(g, 0 if extra == 1 else tuple(range(extra)))
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, given[extra:], strict=True)):
         raise CotangentError(
             f"a cotangent of shape {given} cannot be summed to shape {shape}",
@@ -57,7 +59,11 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
     Another width is cast, a real argument gets the real part, and with `broadcasts` what is too large is
     summed. Anything else that does not fit raises CotangentError.
     """
-    if isinstance(g, Tracer):
+    if type(g) is np.ndarray:
+        if broadcasts and type(spec) is tuple and g.dtype == spec[1]:  # most of what comes here
+            return _sum_to(g, spec[0])
+        given: Spec = g.shape, g.dtype
+    elif isinstance(g, Tracer):
         given = g._spec
     elif type(g) is np.float64 and spec is float:
         return float(g)

@@ -10,10 +10,11 @@ import numpy as np
 
 from .. import tree
 from ..errors import PrimitiveError
-from ..tracer import FUNCTIONS, UFUNCS, Tracer
+from ..tracer import DIRECT, FUNCTIONS, UFUNCS, Tracer
 from .forms import binary, edge, quick, unary
 from .general import LEAVES, make_form, make_record
 from .rules import Definition
+from .single import single, takes_settings
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -86,10 +87,16 @@ def primitive(fun: Any = None, /, *, nondiff_argnames: str | Sequence[str] = ())
 
 
 def general(definition: Definition, plain: Callable[..., Any]) -> Any:
-    """The function of a definition, on the path that takes any call; `plain` serves the calls without tracers."""
+    """The function of a definition; `plain` serves the calls without tracers."""
     record = make_record(definition, make_form(definition), definition.body)
+    quick: Any = None
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal quick
+        if args and type(args[0]) is Tracer:
+            if quick is None:
+                quick = single(definition, record) if takes_settings(definition) else record
+            return quick(*args, **kwargs)
         for a in args:
             if type(a) not in LEAVES:
                 return record(*args, **kwargs) if has_tracer(args, kwargs) else plain(*args, **kwargs)
@@ -98,6 +105,11 @@ def general(definition: Definition, plain: Callable[..., Any]) -> Any:
                 return record(*args, **kwargs) if has_tracer(args, kwargs) else plain(*args, **kwargs)
         return plain(*args, **kwargs)
 
+    def changed() -> None:
+        nonlocal quick
+        quick = None
+
+    definition.changed = changed
     return _dress(call, definition, plain)
 
 
@@ -178,10 +190,12 @@ def elementwise(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
         def call(x: Any, /, *out: Any, **kwargs: Any) -> Any:
             return options(x, out=out, **kwargs) if out or kwargs else one(x)
 
-        call.operator = one  # type: ignore[attr-defined]
+        DIRECT[ufunc] = call.operator = one  # type: ignore[attr-defined]
     else:
         make = binary(definition) if quick(definition) else None
         two = make(ufunc, slow(ufunc))[0] if make else slow(ufunc)
+
+        DIRECT[ufunc] = two
 
         def call(x: Any, z: Any, /, *out: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
             if out or kwargs:

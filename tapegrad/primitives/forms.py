@@ -79,9 +79,12 @@ def unary(definition: Definition, slow: Callable[..., Any]) -> Callable[[Any], A
     y_fate, (x_fate,) = definition.plan((0,), 1)
     keep_y, keep_x = y_fate == KEEP, x_fate == KEEP
     show_y, show_x = y_fate == SHAPE, x_fate == SHAPE
+    shows = show_y or show_x
 
     def pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
-        _, _, _, _, p, sp, y, x = e
+        _, _, _, spec, p, sp, y, x = e
+        if shows:
+            y, x = Placeholder(spec) if show_y else y, Placeholder(sp) if show_x else x
         r = rule(g, y, x)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp:
@@ -113,25 +116,10 @@ def unary(definition: Definition, slow: Callable[..., Any]) -> Callable[[Any], A
         made._scope = s = x._scope
         made._index = i = next(s.count)
         made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
-        s.record(
-            (i, s.mask, number, spec, x._index, x._spec,
-             y if keep_y else show_y and Placeholder(spec), a if keep_x else show_x and Placeholder(x._spec))
-        )  # fmt: skip
+        s.record((i, s.mask, number, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None))
         return made
 
     return call
-
-
-def _shown(*wanted: bool) -> Callable[..., Entry] | None:
-    """A function that puts placeholders into an entry, for the answer and the arguments whose shape rules read."""
-    if not any(wanted):
-        return None
-
-    def show(e: Entry, *values: Any) -> Entry:
-        tail = [placeholder(v) if w else kept for v, w, kept in zip(values, wanted, e[-3:], strict=True)]
-        return (*e[:-3], *tail)
-
-    return show
 
 
 def binary(
@@ -148,16 +136,22 @@ def binary(
     same_x, same_z = rule_x is through, rule_z is through
 
     def fates(*keys: Key) -> tuple[bool, bool, bool, Any]:
-        """Whether answer and arguments are kept, and a function for what else is wanted of them."""
+        """Whether answer and arguments are kept, and which of them are to be shown by a placeholder, if any."""
         y, (x, z) = definition.plan(keys, 2)
-        return y == KEEP, x == KEEP, z == KEEP, _shown(y == SHAPE, x == SHAPE, z == SHAPE)
+        shown = (y == SHAPE, x == SHAPE, z == SHAPE)
+        return y == KEEP, x == KEEP, z == KEEP, any(shown) and shown
 
     x_y, x_x, x_z, x_shown = fates(0)
     z_y, z_x, z_z, z_shown = fates(1)
     b_y, b_x, b_z, b_shown = fates(0, 1)
 
+    show_z, show_x = bool(x_shown and x_shown[2]), bool(z_shown and z_shown[1])
+    hold_z, hold_x = x_z or show_z, z_x or show_x  # whether a constant is put into the entry
+
     def pull_x(g: Any, e: Entry, cots: Any, bit: int) -> None:
-        _, _, _, _, p, sp, y, x, z = e
+        _, _, _, spec, p, sp, y, x, z = e
+        if x_shown:
+            y, x = Placeholder(spec) if x_shown[0] else y, Placeholder(sp) if x_shown[1] else x
         r = rule_x(g, y, x, z)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp:
@@ -168,7 +162,9 @@ def binary(
         cots[p] = r if c is None else c + r
 
     def pull_z(g: Any, e: Entry, cots: Any, bit: int) -> None:
-        _, _, _, _, p, sp, y, x, z = e
+        _, _, _, spec, p, sp, y, x, z = e
+        if z_shown:
+            y, z = Placeholder(spec) if z_shown[0] else y, Placeholder(sp) if z_shown[2] else z
         r = rule_z(g, y, x, z)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp:
@@ -179,7 +175,10 @@ def binary(
         cots[p] = r if c is None else c + r
 
     def pull_both(g: Any, e: Entry, cots: Any, bit: int) -> None:
-        _, _, _, _, p, sp, q, sq, y, x, z = e
+        _, _, _, spec, p, sp, q, sq, y, x, z = e
+        if b_shown:
+            y = Placeholder(spec) if b_shown[0] else y
+            x, z = Placeholder(sp) if b_shown[1] else x, Placeholder(sq) if b_shown[2] else z
         r = rule_x(g, y, x, z)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp and r is not None:
@@ -247,9 +246,12 @@ def binary(
                         made._index = x._index
                         return made
                     made._index = i = next(s.count)
-                    e = (i, s.mask, form_x, spec, x._index, x._spec,
-                         y if x_y else None, a if x_x else None, z if x_z else None)  # fmt: skip
-                    s.record(x_shown(e, y, a, z) if x_shown else e)
+                    if show_z:
+                        z = placeholder(z)
+                    s.record(
+                        (i, s.mask, form_x, spec, x._index, x._spec,
+                         y if x_y else None, a if x_x else None, z if hold_z else None)
+                    )  # fmt: skip
                     return made
                 if type(z) is Tracer and z._scope is s:
                     b = z._value
@@ -263,9 +265,10 @@ def binary(
                     made._scope = s
                     made._index = i = next(s.count)
                     made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
-                    e = (i, s.mask, form_both, spec, x._index, x._spec, z._index, z._spec,
-                         y if b_y else None, a if b_x else None, b if b_z else None)  # fmt: skip
-                    s.record(b_shown(e, y, a, b) if b_shown else e)
+                    s.record(
+                        (i, s.mask, form_both, spec, x._index, x._spec, z._index, z._spec,
+                         y if b_y else None, a if b_x else None, b if b_z else None)
+                    )  # fmt: skip
                     return made
                 return slow(x, z)
             return swapped(z, x)
@@ -287,9 +290,12 @@ def binary(
                 made._index = z._index
                 return made
             made._index = i = next(s.count)
-            e = (i, s.mask, form_z, spec, z._index, z._spec,
-                 y if z_y else None, x if z_x else None, b if z_z else None)  # fmt: skip
-            s.record(z_shown(e, y, x, b) if z_shown else e)
+            if show_x:
+                x = placeholder(x)
+            s.record(
+                (i, s.mask, form_z, spec, z._index, z._spec,
+                 y if z_y else None, x if hold_x else None, b if z_z else None)
+            )  # fmt: skip
             return made
 
         return call, swapped

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -187,7 +186,7 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             return body(*plain, **options)
         if definition.refused:
             definition.refuse(plain, options)
-        keys = tuple(dict.fromkeys([edge[0] for edge in found]))
+        keys = (found[0][0],) if len(found) == 1 else tuple(dict.fromkeys([edge[0] for edge in found]))
         y_fate, fates = definition.plan(keys, len(plain))
         y = body(*plain, **options)
         scope = found[0][3]._scope
@@ -221,10 +220,7 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
 def note_view(made: Tracer, source: Tracer) -> None:
     """Remember a tracer if its array shares memory with the one that it was made from."""
     if type(made._value) is type(source._value) is np.ndarray and np.may_share_memory(made._value, source._value):
-        tape = made._scope.tape
-        if tape.views is None:
-            tape.views = WeakValueDictionary()
-        tape.views[id(made)] = made
+        made._scope.tape.note_view(made)
 
 
 def _lesser(value: Any, fate: int) -> Any:

@@ -10,13 +10,18 @@ import numpy as np
 
 from .. import tree
 from ..errors import EscapedTracerError, InputError
-from ..tape import Frame, escaped
-from ..tracer import Tracer, dtype_of, is_inexact, shape_of, spec_of, tracer
+from ..tape import Frame, Scope, escaped
+from ..tracer import Spec, Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
 from .forms import INPUT
 
 
 def enter(frame: Frame, leaf: Any, path: Callable[[], str]) -> Tracer:
     """A tracer of this frame for one leaf of an argument; `path` names the leaf should it be refused."""
+    kind = type(leaf)
+    if kind is np.ndarray and leaf.dtype.kind in "fc":
+        return _made(frame.scope, leaf, (leaf.shape, leaf.dtype))
+    if kind is float:
+        return _made(frame.scope, leaf, float)
     if isinstance(leaf, Tracer):
         outside = leaf._scope
         if outside.ended is not None:
@@ -30,17 +35,15 @@ def enter(frame: Frame, leaf: Any, path: Callable[[], str]) -> Tracer:
         index = next(outside.count)
         outside.record((index, outside.mask, INPUT, leaf._spec, leaf._index))
         return tracer(leaf._value, index, frame.tape.scope(outside.mask | frame.bit), leaf._spec)
-    kind = type(leaf)
     if kind is int:
-        leaf = float(leaf)
-    elif not is_inexact(leaf) or not (kind is np.ndarray or kind is float or kind is complex or _is_scalar(leaf)):
-        raise _refused(leaf, frame.name, path())
-    scope = frame.scope
-    return tracer(leaf, next(scope.count), scope, spec_of(leaf))
+        return _made(frame.scope, float(leaf), float)
+    if kind is complex or (isinstance(leaf, np.generic) and is_inexact(leaf)):
+        return _made(frame.scope, leaf, spec_of(leaf))
+    raise _refused(leaf, frame.name, path())
 
 
-def _is_scalar(leaf: Any) -> bool:
-    return isinstance(leaf, np.generic)
+def _made(scope: Scope, value: Any, spec: Spec) -> Tracer:
+    return tracer(value, next(scope.count), scope, spec)
 
 
 def _refused(leaf: Any, name: str, path: str) -> InputError:
@@ -70,6 +73,8 @@ def lower(frame: Frame, value: Any) -> Any:
     """A value that leaves the frame, as the frames around it see it: a tracer of theirs, or plain."""
     if isinstance(value, Tracer):
         scope = value._scope
+        if scope is frame.scope:
+            return value._value
         if scope.ended is not None:
             raise escaped(scope.ended)
         mask = scope.mask & ~frame.bit if scope.tape is frame.tape else scope.mask
@@ -96,12 +101,11 @@ def finish(leaf: Any, g: Any) -> Any:
         return zeros(leaf)
     if isinstance(g, Tracer):
         return g
-    value = leaf._value if isinstance(leaf, Tracer) else leaf
-    kind = type(value)
+    kind = type(leaf._value if isinstance(leaf, Tracer) else leaf)
     if kind is np.ndarray:
         if type(g) is not np.ndarray:
-            return np.array(g, value.dtype)
-        return g if g.base is None and g.flags.writeable and _references(g) <= _ALONE else g.copy()
+            return np.array(g, dtype_of(spec_of(plain(leaf))))
+        return g if g.base is None and _references(g) <= _ALONE and g.flags.writeable else g.copy()
     if kind is int or kind is float:
         return g if type(g) is float else float(g)
     return g if type(g) is kind else kind(g)
@@ -133,7 +137,7 @@ _ALONE = _calibrate()
 def collect(leaves: Sequence[Any], indices: Sequence[int], cots: Any) -> list[Any]:
     """The cotangents of a frame's inputs, after a reading."""
     results = []
-    for leaf, index in zip(leaves, indices, strict=True):
+    for leaf, index in zip(leaves, indices):  # as many as leaves
         g, cots[index] = cots[index], None
         results.append(finish(leaf, g))
     return results

@@ -138,6 +138,7 @@ class Definition:
         self.views = views  # its result may share memory with its argument
         self.rules: dict[Key, Rule] = {}
         self.joint: Rule | None = None
+        self.changed: Callable[[], None] = lambda: None  # called when there is a new rule
         self.plans: dict[Any, tuple[int, tuple[int, ...]]] = {}
         self.names: list[str | None] = []  # of positional parameters; None where only the position counts
         self.defaults: dict[str | int, Any] = {}
@@ -148,6 +149,12 @@ class Definition:
             self.names, self.options = [None] * body.nin, True
         else:
             self._read_signature(body)
+        # by the number of arguments given: the defaults of the rest, None where one has no default
+        n = len(self.names)
+        self.tails = [
+            tuple([self.defaults[j] for j in range(k, n)]) if all(j in self.defaults for j in range(k, n)) else None
+            for k in range(n + 1)
+        ]
         self.nondiff = frozenset(self.key(argument) for argument in nondiff)
         self.constants = frozenset(self.key(argument) for argument in constants)  # derivative zero
         self.refused = [self.key(word) for word in REFUSED if word in (*self.names, *self.keyword_only)]
@@ -205,6 +212,10 @@ class Definition:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """All arguments, defaults filled in: the positional ones, and the keyword-only ones by name."""
+        if not kwargs and not self.keyword_only and len(args) <= len(self.names):
+            tail = self.tails[len(args)]
+            if tail is not None:
+                return args + tail, kwargs
         full = list(args)
         rest = dict(kwargs)
         for position in range(len(args), len(self.names)):
@@ -282,6 +293,7 @@ class Definition:
         else:
             self.rules[key] = rule
         self.plans.clear()
+        self.changed()
 
     def _check_parameters(self, call: Callable[..., Any]) -> None:
         if type(call) is FunctionType and not self.keyword_only and not call.__kwdefaults__:

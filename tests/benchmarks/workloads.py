@@ -155,27 +155,20 @@ def large_network_by_hand(layers: Any, x: Any, rows: Any, labels: Any) -> tuple[
     np, kept = numpy, [x]
     *hidden, (w, b) = layers
     for w_in, b_in in hidden:
-        z = kept[-1] @ w_in
-        z += b_in
-        kept.append(np.tanh(z, out=z))
-    z = kept[-1] @ w
-    z += b
+        kept.append(np.tanh(kept[-1] @ w_in + b_in))
+    z = kept[-1] @ w + b
     z -= z.max(-1, keepdims=True)
     e = np.exp(z)
     total = e.sum(-1, keepdims=True)
     value = np.mean(np.log(total[:, 0]) - z[rows, labels])
-    e /= total
-    e[rows, labels] -= 1
-    e /= len(rows)
+    d = e / total
+    d[rows, labels] -= 1
+    d /= len(rows)
     gradient = []
-    for k, (w, _b) in reversed([*enumerate(layers)]):
-        h = kept[k]
-        gradient.append((h.T @ e, e.sum(0)))
-        if k:
-            slope = h * h
-            np.subtract(1, slope, out=slope)
-            e = e @ w.T
-            e *= slope
+    for (w, _b), h in zip(reversed(layers), reversed(kept)):
+        gradient.append((h.T @ d, d.sum(0)))
+        if h is not x:
+            d = (d @ w.T) * (1 - h * h)
     return value, gradient[::-1]
 
 

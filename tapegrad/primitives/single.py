@@ -1,0 +1,121 @@
+"""The quick path of functions of one array and plain settings: `sum(a, axis)`, `reshape(a, shape)`, yours.
+
+Their entries are
+
+    (index, mask, form, spec, parent, its spec, answer, argument, settings)
+
+where answer and argument are None unless the rule reads their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..tape import Entry, Scope
+from ..tracer import Tracer, is_inexact, spec_of, tracer
+from .cotangent import conform
+from .forms import form
+from .general import LEAVES, note_view
+from .rules import KEEP, SHAPE, Definition, Placeholder
+
+_ndarray = np.ndarray
+
+
+def takes_settings(definition: Definition) -> bool:
+    """Whether a primitive has one argument that carries a derivative, its first, with a rule of its own."""
+    names = range(len(definition.names))
+    return (
+        0 in definition.rules
+        and definition.nondiff == frozenset(names) - {0}
+        and not (definition.keyword_only or definition.variadic or definition.options or definition.constants)
+    )
+
+
+def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that records a call with its first argument traced; every other call goes to `slow`."""
+    body, name, broadcasts, views = definition.body, definition.name, definition.elementwise, definition.views
+    rule, names, count = definition.rules[0].call, definition.names, len(definition.names) - 1
+    y_fate, (x_fate, *_) = definition.plan((0,), count + 1)
+    keep_y, keep_x, show_y, show_x = y_fate == KEEP, x_fate == KEEP, y_fate == SHAPE, x_fate == SHAPE
+    missing = object()
+    defaults = [definition.defaults.get(k + 1, missing) for k in range(count)]
+    tails = definition.tails
+    refused = [(key - 1, definition.defaults[key]) for key in definition.refused if isinstance(key, int)]
+
+    def pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
+        _, _, _, spec, p, sp, y, x, settings = e
+        if show_y:
+            y = Placeholder(spec)
+        if show_x:
+            x = Placeholder(sp)
+        r = rule(g, y, x, *settings)
+        t = type(r)
+        if t is not sp and (t is not _ndarray or (r.shape, r.dtype) != sp):
+            if r is None:
+                return
+            r = conform(r, sp, name, 0, broadcasts)
+        c = cots[p]
+        cots[p] = r if c is None else c + r
+
+    def lift(e: Entry, scopes: dict[int, Scope]) -> Entry:
+        i, mask, number, spec, p, sp, y, x, settings = e
+        s = scopes[mask]
+        if keep_y:
+            y = tracer(y, i, s, spec)
+        if keep_x:
+            x = tracer(x, p, s, sp)
+        return i, mask, number, spec, p, sp, y, x, settings
+
+    number = form(name, pull, lift)
+
+    def call(x: Any, /, *settings: Any, **named: Any) -> Any:
+        for value in settings if not named else (*settings, *named.values()):
+            if type(value) not in LEAVES and not (type(value) is tuple and _is_plain(value)):
+                return slow(x, *settings, **named)
+        if named:
+            words = names[len(settings) + 1 :]
+            rest = [named.get(word, default) for word, default in zip(words, defaults[len(settings) :])]
+            if len(named) > sum([word in named for word in words]) or any([value is missing for value in rest]):
+                return slow(x, *settings, **named)
+            settings += tuple(rest)
+        elif len(settings) < count:
+            tail = tails[len(settings) + 1]
+            if tail is None:
+                return slow(x, *settings)
+            settings += tail
+        elif len(settings) > count:
+            return slow(x, *settings)
+        for k, default in refused:
+            if settings[k] is not default:
+                return slow(x, *settings)
+        a = x._value
+        y = body(a, *settings)
+        t = type(y)
+        if t is _ndarray:
+            spec: Any = y.shape, y.dtype
+            if spec[1].kind not in "fc":
+                return y
+        elif isinstance(y, (Tracer, tuple, list)) or not is_inexact(y):
+            return slow(x, *settings)
+        else:
+            spec = spec_of(y)
+        made = Tracer()
+        made._value = y
+        made._scope = s = x._scope
+        made._index = i = next(s.count)
+        made._spec = spec
+        s.record(
+            (i, s.mask, number, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None, settings)
+        )
+        if views:
+            note_view(made, x)
+        return made
+
+    return call
+
+
+def _is_plain(setting: tuple[Any, ...]) -> bool:
+    return all([type(part) in LEAVES for part in setting])
