@@ -182,8 +182,8 @@ def draw(path: Path, history: list[Epoch], test: Digits, answers: Array) -> None
     ink, blue, green, red = "#22303c", "#2a6f97", "#2f8f5b", "#c8443a"
     columns, rows = 7, 4
     number = [e.number for e in history]
-    figure = Figure(figsize=(12, 5.6), dpi=120, layout="constrained", facecolor="white")
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(5, 7), wspace=0.04)[0]
+    figure = Figure(figsize=(12, 5.6), dpi=120, facecolor="white")
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(5, 7))[0]
 
     def dress(axes: Axes, title: str) -> None:
         axes.set_title(title, loc="left", color=ink, fontsize=11)
@@ -195,6 +195,7 @@ def draw(path: Path, history: list[Epoch], test: Digits, answers: Array) -> None
 
     left.suptitle("Learning", color=ink, fontsize=14, fontweight="bold")
     upper, lower = left.subplots(2, 1, sharex=True)
+    left.subplots_adjust(left=0.1, right=0.96, bottom=0.1, top=0.88, hspace=0.2)
     upper.semilogy(number, [e.loss for e in history], color=blue, linewidth=2)
     dress(upper, "cross entropy on the training digits")
     lower.plot(number, [e.accuracy for e in history], color=green, linewidth=2)
@@ -216,7 +217,9 @@ def draw(path: Path, history: list[Epoch], test: Digits, answers: Array) -> None
     wrong = min(columns, int(np.sum(answers != test.labels)))
     shown = choose(test, answers, columns * rows - wrong, wrong)
     right.suptitle("Test digits, and what the network reads", color=ink, fontsize=14, fontweight="bold")
-    for axes, i in zip(right.subplots(rows, columns).flat, shown, strict=True):
+    cells = right.subplots(rows, columns)
+    right.subplots_adjust(left=0.03, right=0.98, bottom=0.03, top=0.88, wspace=0.12, hspace=0.3)
+    for axes, i in zip(cells.flat, shown, strict=True):
         good = answers[i] == test.labels[i]
         axes.imshow(test.images[i].reshape(8, 8), cmap="Greys", vmin=0, vmax=1)
         axes.set_xticks([])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .numpy.joining import asarray
 from .primitives.define import primitive
 from .transforms import stop_gradient
 
@@ -57,10 +58,12 @@ def _logsumexp(a: Any, axis: Axis, keepdims: bool) -> Any:
 
 @_logsumexp.defvjp("a")
 def _(g: Any, y: Any, a: Any, axis: Axis, keepdims: bool) -> Any:
-    """ā = ḡ exp(a − y)"""
+    """ā = ḡ p / Σ p with p = exp(a − y), whose sum is 1 but for the rounding of a large y; 0 if all a are -inf."""
     if not keepdims:
         g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)
-    return g * np.exp(a - _finite(y))
+    p = np.exp(a - _finite(y))
+    total = np.sum(p, axis=axis, keepdims=True)
+    return g * (p / np.where(total == 0, 1, total))
 
 
 def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
@@ -77,7 +80,9 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, 
     np.float64(1000.6931471805599)
     """
     if isinstance(a, (list, tuple)):
-        a = np.asarray(a)
+        a = asarray(a)
+    if not np.size(a):
+        a = stop_gradient(a)  # -inf, whatever is not there
     axes = tuple(range(np.ndim(a))) if axis is None else axis
     if b is None and not return_sign and np.size(a):
         return _logsumexp(a, axes, keepdims)

@@ -23,7 +23,7 @@ from .tape import Scope
 Spec = type | tuple[tuple[int, ...], np.dtype[Any]]
 
 UFUNCS: dict[Any, Callable[..., Any]] = {}
-DIRECT: dict[Any, Callable[..., Any]] = {}  # the same functions without keywords
+DIRECT: dict[Any, Callable[..., Any]] = {}  # short cuts: ufuncs without keywords, functions of a traced array
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 METHODS: dict[tuple[Any, str], Callable[..., Any]] = {}  # (ufunc, "reduce") and the like
 
@@ -135,6 +135,8 @@ class Tracer:
         return function(*inputs, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if args and type(args[0]) is Tracer and func in DIRECT:
+            return DIRECT[func](*args, **kwargs)
         function = FUNCTIONS.get(func)
         if function is None:
             module = getattr(func, "__module__", None) or "numpy"

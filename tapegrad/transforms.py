@@ -41,17 +41,14 @@ class _Arguments:
         for k in chosen:
             argument = args[k]
             if type(argument) in _LEAVES or not tree.is_node(argument):
-                args[k] = traced = enter(frame, argument, lambda k=k: f"argument {k}")
-                self.leaves.append(argument)
-                self.indices.append(traced._index)
-                self.structures.append(None)
+                leaves, structure = [argument], None
             else:
                 leaves, structure = tree.flatten(argument)
-                entered = [enter(frame, leaf, lambda leaf=leaf, k=k: _path(args[k], leaf, k)) for leaf in leaves]
-                args[k] = structure.unflatten(entered)
-                self.leaves += leaves
-                self.indices += [t._index for t in entered]
-                self.structures.append(structure)
+            made = enter(frame, leaves, lambda j, k=k: _path(args[k], j, k))
+            args[k] = made[0] if structure is None else structure.unflatten(made)
+            self.leaves += leaves
+            self.indices += [t._index for t in made]
+            self.structures.append(structure)
 
     def gather(self, cots: Any) -> list[Any]:
         """The cotangents, one for each chosen argument, in its structure."""
@@ -66,9 +63,9 @@ class _Arguments:
         ]
 
 
-def _path(argument: Any, leaf: Any, k: int) -> str:
-    path = next(path for path, found in tree.leaves_with_path(argument) if found is leaf)
-    return f"argument {k}{tree.keystr(path)}"
+def _path(argument: Any, j: int, k: int) -> str:
+    """The name of the j-th leaf of argument k: argument 0['w'][1]."""
+    return f"argument {k}{tree.keystr(tree.leaves_with_path(argument)[j][0])}"
 
 
 def _check_function(fun: Any, name: str) -> None:

@@ -28,6 +28,7 @@ ORDER = """
     primitives.general  primitives.recording
     primitives.single
     primitives.define
+    primitives.ufuncs
     replay
     replay.backward  replay.table
     transforms

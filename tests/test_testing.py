@@ -149,6 +149,8 @@ WRONG = {
         "output[0] by argument 1[0]",
     ),
     "transposed": (ruled(lambda x: M[:, :2] @ x, lambda g, y, x: M[:, :2] @ g), (V[:2],), "output[1] by argument 0[0]"),
+    "not linear": (ruled(lambda x: 2 * x, lambda g, y, x: 2 * g * g), (0.5,), "output by argument 0"),
+    "absolute": (ruled(lambda x: 2 * x, lambda g, y, x: 2 * np.abs(g)), (V,), "output[0] by argument 0[0]"),
     "in a tree": (
         lambda p: [p["b"], {"out": p["w"] * p["w"] - (0 * p["w"] + stop_gradient(p["w"]) * np.eye(2, 3))}],
         ({"b": 1.0, "w": M + 1},),
@@ -243,6 +245,13 @@ def test_bad_entry_of_a_rule_among_many(bad: float) -> None:
     double = ruled(lambda x: 2 * x, lambda g, y, x: g * factors)
     with np.errstate(invalid="ignore"):
         assert "by argument 0[7, 11]" in message(lambda x: np.sum(double(x)), (np.ones((10, 20)),))
+
+
+def test_error_spread_over_many_entries() -> None:
+    double = ruled(lambda x: 2 * x, lambda g, y, x: g * (2 + 1e-8))
+    text = message(lambda x: np.sum(double(x) * x), (np.linspace(1, 2, 400),), order=1, rtol=1e-9)
+    difference, tolerance = [float(word.strip(",")) for word in text.split("\n")[1].split()[-3::2]]
+    assert abs(difference) > tolerance
 
 
 def test_nan_is_never_right() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..primitives.define import composed, constant
+from ..primitives.define import composed
+from ..primitives.ufuncs import constant
 from ..tracer import FUNCTIONS, Tracer
 
 for _function in (np.zeros_like, np.ones_like, np.empty_like):

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import PrimitiveError
-from ..primitives.define import array_function, composed, constant, elementwise, primitive
+from ..primitives.define import array_function, composed, primitive
 from ..primitives.forms import through
+from ..primitives.ufuncs import constant, elementwise
 from ..tracer import UFUNCS, Tracer
 
 
@@ -40,6 +41,8 @@ def operator_power(x: Any, z: Any) -> Any:
 
 def _power_rule(g: Any, _y: Any, x: Any, z: Any) -> Any:
     """x̄ = ḡ z xᶻ⁻¹; with a constant z = 0 it is ḡ z."""
+    if type(z) is int and z == 2:
+        return g * (2 * x)
     less = z - 1 if isinstance(z, Tracer) else z - (z != 0)
     try:
         return g * (z * operator_power(x, less))
@@ -48,9 +51,8 @@ def _power_rule(g: Any, _y: Any, x: Any, z: Any) -> Any:
 
 
 def _log_base(x: Any, y: Any) -> Any:
-    """log x where it multiplies y = xᶻ: that product is 0 at x = 0."""
-    x = np.where(x == 0, 1, x)
-    return np.log(x + 0j if _is_complex(y) else x)
+    """log x in the dtype of y = xᶻ, which it multiplies: that product is 0 at x = 0."""
+    return np.log(np.where(x == 0, np.ones((), np.result_type(y)), x))
 
 
 def _quotient(g: Any, z: Any) -> Any:

@@ -14,6 +14,7 @@ from ..primitives.general import make_form, make_record, note_view
 from ..primitives.rules import Definition
 from ..tracer import Tracer, plain
 from .elementwise import refuse_out
+from .joining import asarray
 
 _BASIC = frozenset({int, slice, type(None), type(Ellipsis), np.int64, np.int32, np.intp})
 
@@ -66,6 +67,11 @@ def _own(part: Any) -> Any:
         return part
     if hasattr(part, "__index__") and not isinstance(part, np.ndarray):
         return operator.index(part)
+    return _integers(part)
+
+
+def _integers(part: Any) -> Any:
+    """An index array of one's own; an empty list is one of integers."""
     made = np.array(part)
     return made if made.size or isinstance(part, np.ndarray) else made.astype(np.intp)
 
@@ -75,7 +81,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
     refuse_out("take", out)
     a = np.ravel(a) if axis is None else a
     axis = 0 if axis is None else normalize_axis_index(axis, a.ndim)
-    indices = np.asarray(indices)
+    indices = _integers(indices)
     if mode != "raise":
         n = a.shape[axis]
         indices = indices % n if mode == "wrap" else np.clip(indices, 0, n - 1)
@@ -86,7 +92,10 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is None:
         arr, axis = np.ravel(arr), 0
+    arr = asarray(arr)
     axis = normalize_axis_index(axis, arr.ndim)
+    if np.ndim(indices) != arr.ndim:
+        raise ValueError("`indices` and `arr` must have the same number of dimensions")
     grid = [np.arange(n).reshape([-1 if j == k else 1 for j in range(arr.ndim)]) for k, n in enumerate(arr.shape)]
     grid[axis] = np.asarray(indices)
     return arr[tuple(grid)]
@@ -155,6 +164,8 @@ def diag(v: Any, k: int = 0) -> Any:
 
 @composed(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n!r}")
     axis = normalize_axis_index(axis, np.ndim(a))
     ends = [end if end is None or np.ndim(end) else _sheet(end, a.shape, axis) for end in (prepend, append)]
     parts = [part for part in (ends[0], a, ends[1]) if part is not None]

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import AssignmentError
 from ..primitives.define import primitive
+from ..primitives.general import LEAVES
 from ..tracer import Tracer, plain
 from . import elementwise as e
 from . import indexing, products, structure
@@ -21,6 +22,7 @@ _ARITHMETIC: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
     "mul": (e.multiply, operator.mul),
     "truediv": (e.divide, operator.truediv),
     "mod": (e.remainder, operator.mod),
+    "matmul": (products.matmul, operator.matmul),
     "pow": (e.power, e.operator_power),
 }
 
@@ -29,6 +31,8 @@ def _constant(operate: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any,
     """An operator whose result carries no derivative, and its reflection."""
 
     def call(x: Any, z: Any) -> Any:
+        if not (_fits(x) and _fits(z)):
+            return NotImplemented  # whose method gets the tracer
         try:
             return operate(plain(x), plain(z))
         except ArithmeticError:
@@ -36,6 +40,11 @@ def _constant(operate: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any,
             return y.item() if isinstance(plain(x), (int, float)) and isinstance(plain(z), (int, float)) else y
 
     return call, lambda x, z: call(z, x)
+
+
+def _fits(x: Any) -> bool:
+    """Whether an operand is a number or an array, or can become one."""
+    return type(x) in LEAVES or isinstance(x, (Tracer, list, tuple, np.ndarray))
 
 
 def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any]:
@@ -89,10 +98,6 @@ def _refuse_views(x: Tracer) -> None:
     else:
         return
     raise AssignmentError(what, f"shape {x.shape}; {there}, too", "write y = y + x, or change a copy: y = y.copy()")
-
-
-def _matmul_in_place(x: Tracer, other: Any) -> Any:
-    return _in_place(products.matmul.operator)(x, other)
 
 
 for _name, (_function, _operate) in _ARITHMETIC.items():
@@ -168,9 +173,6 @@ def _by_function(name: str) -> Callable[..., Any]:
 
 
 _METHODS: dict[str, Any] = {
-    "__matmul__": products.matmul.operator,
-    "__rmatmul__": lambda x, z: products.matmul.operator(z, x),
-    "__imatmul__": _matmul_in_place,
     "__neg__": e.negative.operator,
     "__pos__": e.positive.operator,
     "__abs__": e.absolute.operator,
@@ -182,7 +184,7 @@ _METHODS: dict[str, Any] = {
     "mT": property(lambda x: np.matrix_transpose(x)),
     "real": property(lambda x: e.real(x)),
     "imag": property(lambda x: e.imag(x)),
-    "flat": property(structure.ravel),
+    "flat": property(lambda x: structure.ravel(x)),
     "conj": e.conjugate,
     "conjugate": e.conjugate,
     "reshape": _reshape,

@@ -15,12 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import PrimitiveError
 from ..primitives.cotangent import unbroadcast
 from ..primitives.define import composed, general, has_tracer
-from ..primitives.forms import binary
-from ..primitives.general import make_form, make_record
 from ..primitives.rules import Definition
+from ..primitives.ufuncs import generalised
 from ..tracer import FUNCTIONS, METHODS, UFUNCS, plain
 from .joining import asarray
 
@@ -58,7 +56,7 @@ def _of_arrays(function: Any, made: Callable[..., Any]) -> Any:
     """Let `made` serve a function of two operands, each of which may be a list."""
 
     @functools.wraps(function)
-    def call(a: Any, b: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def call(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
         return made(_array(a), _array(b), *args, **kwargs)
 
     (UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS)[function] = call
@@ -164,82 +162,40 @@ cross = _of_arrays(np.cross, _cross_along)
 
 
 def _left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
-    """ā = ḡ bᵀ."""
+    """ā = ḡ bᵀ, summed over the stack of b if a is a single matrix."""
     if b.ndim == 2:
         return g @ b.T
-    return g[:, None] * b if _ndim(g) else g * b
-
-
-def _right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
-    """b̄ = aᵀ ḡ."""
-    if a.ndim == 2:
-        return a.T @ g
-    return a[:, None] * g if _ndim(g) else a * g
-
-
-def _left_stack(g: Any, _y: Any, _a: Any, b: Any) -> Any:
-    """ā = ḡ bᵀ, summed over the stack of b if a is a single matrix."""
     if b.ndim == 1:
-        return g[..., None] * b
-    if _a.ndim < 3 <= b.ndim:
+        return g[..., None] * b if _ndim(g) else g * b
+    if _a.ndim < 3:
         stack = [*range(b.ndim - 2)]
         return np.tensordot(g, b, ([*stack, g.ndim - 1], [*stack, b.ndim - 1]))
     return unbroadcast(g @ _T(b), _a)
 
 
-def _right_stack(g: Any, _y: Any, a: Any, _b: Any) -> Any:
+def _right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     """b̄ = aᵀ ḡ, summed over the stack of a if b is a single matrix."""
     if a.ndim == 1:
-        return a[:, None] * g[..., None, :]
-    if _b.ndim < 3 <= a.ndim:
+        return a[:, None] * g[..., None, :] if _ndim(g) else a * g
+    if a.ndim == 2 and g.ndim < 3:
+        return a.T @ g
+    if _b.ndim < 3:
         rows = [*range(a.ndim - 1)]
         return np.tensordot(a, g, (rows, rows))
     return unbroadcast(_T(a) @ g, _b)
 
 
-def _on_quick_path(function: Any, rest: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The product of operands that have one or two axes each; `rest` makes the others."""
-    definition = Definition(np.matmul, function.__name__)
-    definition.add(0, _left)
-    definition.add(1, _right)
-    quick, _ = binary(definition)(function, make_record(definition, make_form(definition), function))
-
-    def call(a: Any, b: Any) -> Any:
-        return (quick if 0 < a.ndim < 3 and 0 < b.ndim < 3 else rest)(a, b)
-
-    return call
+matmul = generalised(np.matmul, _left, _right)
 
 
-_matmul = _on_quick_path(np.matmul, _bilinear(np.matmul, lambda a, b: np.matmul(a, b), _left_stack, _right_stack))
-_dot_of_arrays = _on_quick_path(np.dot, _dot)
+@functools.wraps(np.dot)
+def dot(a: Any, b: Any, out: None = None) -> Any:
+    a, b = _array(a), _array(b)
+    matrices = 0 < _ndim(a) < 3 and 0 < _ndim(b) < 3
+    return matmul(a, b) if matrices and out is None and has_tracer((a, b), {}) else _dot(a, b, out)
 
 
-def _matmul_with(a: Any, b: Any, *out: Any, **options: Any) -> Any:
-    if not out and not options:
-        return _matmul(a, b)
-    if not has_tracer((a, b), {}):
-        return np.matmul(a, b, *out, **options)
-    dtype = options.pop("dtype", None)
-    if out or options:
-        raise PrimitiveError(
-            f"numpy.matmul was called with {', '.join(options) or 'out'}= and a traced value",
-            "the derivative of such a call is not known",
-            "leave it out; numpy.moveaxis moves axes, numpy.einsum names them",
-        )
-    return _matmul(a.astype(dtype), b.astype(dtype))
-
-
-def _matmul_operator(a: Any, b: Any) -> Any:
-    if hasattr(a, "ndim") and hasattr(b, "ndim"):
-        return _matmul(a, b)
-    if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
-        return _matmul(_array(a), _array(b))
-    return NotImplemented
-
-
-matmul = _of_arrays(np.matmul, _matmul_with)
-matmul.operator = _matmul_operator
-dot = _of_arrays(np.dot, lambda a, b, out=None: _dot_of_arrays(a, b) if out is None else _dot(a, b, out))
+FUNCTIONS[np.dot] = dot
 
 
 @composed(np.linalg.multi_dot)
@@ -357,7 +313,7 @@ def _einsum(subscripts: str, *operands: Any, out: None = None, optimize: Any = F
     return np.einsum(subscripts, *operands, optimize=optimize, **options)
 
 
-_einsum_definition = Definition(_einsum, "einsum", ("subscripts", "optimize"))
+_einsum_definition = Definition(_einsum, "einsum", ("subscripts", "optimize"), views=True)  # of one operand
 _record_einsum = general(_einsum_definition, np.einsum)
 
 

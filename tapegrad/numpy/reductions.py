@@ -80,11 +80,13 @@ def _conjugate(x: Any) -> Any:
 
 def _filled(g: Any, shape: Shape, axis: Axis) -> Any:
     """What a reduction gave, at each of the elements that it came from."""
-    g = _spread(g, shape, axis)
     if isinstance(g, Tracer) or math.prod(shape) > 8192:
-        return np.broadcast_to(g, shape)
-    made = np.empty_like(g, shape=shape)  # of a small array a copy is made sooner than a view
-    made[...] = g
+        return np.broadcast_to(_spread(g, shape, axis), shape)
+    made = np.empty(shape, g.dtype if hasattr(g, "dtype") else float)  # sooner made than a view, if it is small
+    if axis is None and not getattr(g, "ndim", 0):
+        made.fill(g)
+    else:
+        made[...] = _spread(g, shape, axis)
     return made
 
 
@@ -125,7 +127,8 @@ def mean(
 def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
     """x̄ᵢ = ḡ / n."""
     shape = _shape(_a)
-    return _filled(g / (_count(shape, axis) or 1), shape, axis)
+    n = math.prod(shape) if axis is None else _count(shape, axis)
+    return _filled(g / (n or 1), shape, axis)
 
 
 @_reduction(np.cumsum)
@@ -195,15 +198,13 @@ def _degrees(ddof: Any, correction: Any) -> Any:
     return ddof if correction is None else correction
 
 
-def _deviation(
-    g: Any, a: Any, axis: Axis, dtype: Any, _out: None, ddof: Any, _keepdims: bool, _where: Any, _mean: None, correction: Any
-) -> Any:  # fmt: skip
+def _deviation(g: Any, a: Any, axis: Axis, dtype: Any, _out: None, ddof: Any, *others: Any) -> Any:
     """ḡ (x − m)* / (n − ddof), with m the mean of x."""
     shape = _shape(a)
     n = _count(shape, axis)
     if n == 0:
         return np.zeros_like(a)
-    free = n - _degrees(ddof, correction)
+    free = n - _degrees(ddof, others[-1])
     deviation = a - np.mean(a, axis, dtype, keepdims=True)
     return _conjugate(deviation) * _spread(g * (1 / free if free > 0 else math.nan), shape, axis)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..primitives.define import composed, constant
+from ..primitives.define import composed
+from ..primitives.ufuncs import constant
 
 for _function in (
     *(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort, np.argwhere),

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import CotangentError
 from ..tracer import Spec, Tracer, dtype_of, shape_of, spec_of
 
+_add = np.add.reduce
 _FLOAT64: Spec = ((), np.dtype(np.float64))
 
 
@@ -40,7 +41,7 @@ def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:
         return g
     extra = len(given) - len(shape)
     if type(g) is np.ndarray and given[extra:] == shape:  # as of a bias, or a number
-        return np.add.reduce(g, 0 if extra == 1 else tuple(range(extra)))
+        return _add(g, 0 if extra == 1 else tuple(range(extra)))
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, given[extra:], strict=True)):
         raise CotangentError(
             f"a cotangent of shape {given} cannot be summed to shape {shape}",

@@ -179,14 +179,14 @@ def binary(
         if b_shown:
             y = Placeholder(spec) if b_shown[0] else y
             x, z = Placeholder(sp) if b_shown[1] else x, Placeholder(sq) if b_shown[2] else z
-        r = rule_x(g, y, x, z)
+        r = g if same_x else rule_x(g, y, x, z)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp and r is not None:
             r = conform(r, sp, name, 0, broadcasts)
         if r is not None:
             c = cots[p]
             cots[p] = r if c is None else c + r
-        r = rule_z(g, y, x, z)
+        r = g if same_z else rule_z(g, y, x, z)
         t = type(r)
         if t is not sq and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sq and r is not None:
             r = conform(r, sq, name, 1, broadcasts)

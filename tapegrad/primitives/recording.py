@@ -10,40 +10,47 @@ import numpy as np
 
 from .. import tree
 from ..errors import EscapedTracerError, InputError
-from ..tape import Frame, Scope, escaped
-from ..tracer import Spec, Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
+from ..tape import Frame, escaped
+from ..tracer import Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
 from .forms import INPUT
 
 
-def enter(frame: Frame, leaf: Any, path: Callable[[], str]) -> Tracer:
-    """A tracer of this frame for one leaf of an argument; `path` names the leaf should it be refused."""
-    kind = type(leaf)
-    if kind is np.ndarray and leaf.dtype.kind in "fc":
-        return _made(frame.scope, leaf, (leaf.shape, leaf.dtype))
-    if kind is float:
-        return _made(frame.scope, leaf, float)
-    if isinstance(leaf, Tracer):
-        outside = leaf._scope
-        if outside.ended is not None:
-            raise escaped(outside.ended)
-        if outside.tape is not frame.tape:
-            raise EscapedTracerError(
-                f"{frame.name} got a traced value of another thread or task",
-                f"{path()} is {leaf!r}",
-                "differentiate within one thread, or pass tapegrad.stop_gradient(x)",
-            )
-        index = next(outside.count)
-        outside.record((index, outside.mask, INPUT, leaf._spec, leaf._index))
-        return tracer(leaf._value, index, frame.tape.scope(outside.mask | frame.bit), leaf._spec)
-    if kind is int:
-        return _made(frame.scope, float(leaf), float)
-    if kind is complex or (isinstance(leaf, np.generic) and is_inexact(leaf)):
-        return _made(frame.scope, leaf, spec_of(leaf))
-    raise _refused(leaf, frame.name, path())
+def enter(frame: Frame, leaves: Sequence[Any], path: Callable[[int], str]) -> list[Tracer]:
+    """Tracers of this frame for the leaves of an argument; `path(k)` names the k-th should it be refused."""
+    scope = frame.scope
+    count = scope.count
+    made = []
+    for leaf in leaves:
+        kind = type(leaf)
+        if kind is np.ndarray and leaf.dtype.kind in "fc":
+            made.append(tracer(leaf, next(count), scope, (leaf.shape, leaf.dtype)))
+        elif kind is float:
+            made.append(tracer(leaf, next(count), scope, float))
+        elif kind is int:
+            made.append(tracer(float(leaf), next(count), scope, float))
+        elif isinstance(leaf, Tracer):
+            made.append(_enter_again(frame, leaf, path(len(made))))
+        elif kind is complex or (isinstance(leaf, np.generic) and is_inexact(leaf)):
+            made.append(tracer(leaf, next(count), scope, spec_of(leaf)))
+        else:
+            raise _refused(leaf, frame.name, path(len(made)))
+    return made
 
 
-def _made(scope: Scope, value: Any, spec: Spec) -> Tracer:
-    return tracer(value, next(scope.count), scope, spec)
+def _enter_again(frame: Frame, leaf: Tracer, path: str) -> Tracer:
+    """A tracer of this frame for a value that frames around it trace."""
+    outside = leaf._scope
+    if outside.ended is not None:
+        raise escaped(outside.ended)
+    if outside.tape is not frame.tape:
+        raise EscapedTracerError(
+            f"{frame.name} got a traced value of another thread or task",
+            f"{path} is {leaf!r}",
+            "differentiate within one thread, or pass tapegrad.stop_gradient(x)",
+        )
+    index = next(outside.count)
+    outside.record((index, outside.mask, INPUT, leaf._spec, leaf._index))
+    return tracer(leaf._value, index, frame.tape.scope(outside.mask | frame.bit), leaf._spec)
 
 
 def _refused(leaf: Any, name: str, path: str) -> InputError:

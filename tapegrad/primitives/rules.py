@@ -24,12 +24,19 @@ REFUSED = ("out", "where", "initial")  # parameters of NumPy's that no rule know
 class Placeholder:
     """What a rule gets for a parameter that begins with an underscore: shape and dtype without the values."""
 
-    __slots__ = ("dtype", "shape")
+    __slots__ = ("spec",)
     __array_ufunc__ = None
 
     def __init__(self, spec: Spec) -> None:
-        self.shape = shape_of(spec)
-        self.dtype = dtype_of(spec)
+        self.spec = spec
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return shape_of(self.spec)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return dtype_of(self.spec)
 
     @property
     def ndim(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 
 import tapegrad.numpy as tnp
 from tapegrad import grad, vjp
-from tapegrad.errors import PrimitiveError
+from tapegrad.errors import AssignmentError, PrimitiveError
 from tapegrad.numpy import products
 from tapegrad.testing import check_grads
+from tapegrad.tracer import FUNCTIONS
 
 Shape = tuple[int, ...]
 
@@ -398,6 +400,17 @@ def test_einsum_of_many_operands() -> None:
     np.testing.assert_allclose(got, np.prod(x) / x)
 
 
+def test_a_view_by_einsum_is_known_as_one() -> None:
+    def f(x: Any) -> Any:
+        x = x * 1
+        y = np.einsum("ii->i", x)
+        y += 1  # NumPy would change x, too
+        return np.sum(x)
+
+    with pytest.raises(AssignmentError):
+        grad(f)(np.eye(2))
+
+
 def test_an_infinite_cotangent_stays_on_the_diagonal() -> None:
     for f in (np.trace, lambda x: np.einsum("ii", x)):
         assert vjp(f, np.eye(2))[1](np.inf)[0].tolist() == [[np.inf, 0], [0, np.inf]]
@@ -468,6 +481,12 @@ def test_no_elements(function: Any, a: Shape, b: Shape) -> None:
 
 
 # doors and refusals
+
+
+@pytest.mark.parametrize("function", [np.dot, np.outer, np.kron, np.cross, partial(np.tensordot, axes=1)])
+def test_operands_by_name(function: Any) -> None:
+    a, b = data((3,)), data((3,), seed=1)
+    check(lambda a, b: function(b=b, a=a), a, b, order=1)
 
 
 def test_outer_of_ufuncs() -> None:
@@ -562,6 +581,12 @@ def test_bad_matrices_are_numpys_error(f: Any) -> None:
     for g in (f, lambda a: vjp(f, a)):
         with pytest.raises((ValueError, np.linalg.LinAlgError)):
             g(data((2, 3)))
+
+
+@pytest.mark.skipif(np.linalg.inv not in FUNCTIONS, reason="there is no rule for inv")
+def test_negative_powers_of_a_matrix() -> None:
+    for n in (-1, -2, -3):
+        check(partial(np.linalg.matrix_power, n=n), data((2, 2)) + 3 * np.eye(2))
 
 
 def test_the_exponent_is_an_integer() -> None:

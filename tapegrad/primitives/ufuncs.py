@@ -1,0 +1,166 @@
+"""The words of the table for NumPy's ufuncs: `elementwise`, `generalised`, `constant`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import PrimitiveError
+from ..tracer import DIRECT, FUNCTIONS, UFUNCS, Tracer
+from .define import dress, has_tracer
+from .forms import binary, edge, quick, unary
+from .general import LEAVES, make_form, make_record
+from .rules import Definition
+
+_OPTIONS = frozenset({"casting", "dtype", "order", "signature", "subok"})  # of a ufunc, that its rules need not know
+
+
+def elementwise(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
+    """A row of the table: a function of each element, and for each argument the rule that goes back through it.
+
+    The rules of a row need not unbroadcast. The result takes what the ufunc takes, `dtype=` and
+    the like included; `out=` and `where=` are refused for traced values. It has `operator(operate)` too,
+    which makes the function for Python's operator, and the same for the reflected one.
+    """
+    return _row(Definition(ufunc, ufunc.__name__, elementwise=True), ufunc, rules)
+
+
+def generalised(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
+    """A row of the table for a ufunc of whole vectors or matrices, such as `matmul`."""
+    return _row(Definition(ufunc, ufunc.__name__), ufunc, rules)
+
+
+def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., Any]]) -> Any:
+    for position, rule in enumerate(rules):
+        definition.add(position, rule)
+    number = make_form(definition)
+
+    def slow(operate: Callable[..., Any]) -> Callable[..., Any]:
+        record = make_record(definition, number, operate)
+
+        def call(*args: Any) -> Any:
+            operands = []
+            for a in args:
+                if type(a) not in LEAVES and not isinstance(a, Tracer):
+                    a = _operand(a)
+                    if a is NotImplemented:
+                        return a
+                operands.append(a)
+            return record(*operands)
+
+        return call
+
+    def options(*args: Any, **kwargs: Any) -> Any:
+        if not has_tracer(args, kwargs):
+            return ufunc(*args, **kwargs)
+        out = kwargs.pop("out", None)
+        out = out if isinstance(out, tuple) else (out,)
+        if out[0] is not None and args and out[0] is args[0] and not isinstance(args[0], Tracer):
+            raise _into_plain(ufunc.__name__)
+        where = kwargs.pop("where", True)
+        for word, given in (("out", any(o is not None for o in out)), ("where", where is not True)):
+            if given:
+                raise PrimitiveError(
+                    f"numpy.{ufunc.__name__} was called with {word}= and a traced value",
+                    "the derivative of such a call is not known",
+                    "leave it out and use the result; numpy.where selects",
+                )
+        for word in kwargs:
+            if word not in _OPTIONS:
+                raise PrimitiveError(
+                    f"numpy.{ufunc.__name__} was called with {word}= and a traced value",
+                    "the derivative of such a call is not known",
+                    f"numpy.moveaxis moves axes; help(numpy.{ufunc.__name__}) tells the rest",
+                )
+        return slow(functools.partial(ufunc, **kwargs))(*args)
+
+    if ufunc.nin == 1:
+        one = unary(definition, slow(ufunc))
+
+        def call(x: Any, /, *out: Any, **kwargs: Any) -> Any:
+            return options(x, **(kwargs | {"out": out} if out else kwargs)) if out or kwargs else one(x)
+
+        DIRECT[ufunc] = call.operator = one  # type: ignore[attr-defined]
+    else:
+        make = binary(definition) if quick(definition) else None
+        two = make(ufunc, slow(ufunc))[0] if make else slow(ufunc)
+        DIRECT[ufunc] = two
+
+        def call(x: Any, z: Any, /, *out: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+            if out or kwargs:
+                return options(x, z, **(kwargs | {"out": out} if out else kwargs))
+            y = two(x, z)
+            if y is NotImplemented:
+                raise TypeError(f"{ufunc.__name__} cannot take {type(x).__name__} and {type(z).__name__}")
+            return y
+
+        def operator(operate: Callable[[Any, Any], Any]) -> Any:
+            def guarded(x: Any, z: Any) -> Any:
+                try:
+                    return operate(x, z)
+                except ArithmeticError:
+                    return edge(ufunc, x, z)
+
+            assert make is not None
+            return make(operate, slow(guarded))
+
+        call.operator = operator  # type: ignore[attr-defined]
+    UFUNCS[ufunc] = call
+    return dress(call, definition, ufunc)
+
+
+def _into_plain(name: str) -> PrimitiveError:
+    return PrimitiveError(
+        f"numpy.{name} would write a traced value into a plain array",
+        "an operator such as z += x changes the array z, which cannot hold a derivative",
+        "write z = z + x, or make z from a traced value",
+    )
+
+
+def _operand(a: Any) -> Any:
+    """An operand that is not a plain number or array: an array if it can be one, else NotImplemented."""
+    if isinstance(a, (list, tuple)):
+        return FUNCTIONS[np.array](a)
+    if isinstance(a, (np.ndarray, np.generic)) or hasattr(a, "__array_ufunc__"):
+        return a
+    return np.asarray(a) if hasattr(a, "__array__") else NotImplemented
+
+
+def constant(function: Any) -> Any:
+    """A function of NumPy whose derivative is zero everywhere it has one: its result is plain."""
+    of_ufunc = isinstance(function, np.ufunc)
+    start = function.nin if of_ufunc else _position_of_out(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if has_tracer(args[start : start + 1], {"out": kwargs.get("out")}):
+            raise PrimitiveError(
+                f"numpy.{function.__name__} was called with a traced array for out=",
+                "a traced array does not change where its plain value does",
+                "leave out= away and use the result",
+            )
+        return function(*[_plain(a) for a in args], **{word: _plain(a) for word, a in kwargs.items()})
+
+    (UFUNCS if of_ufunc else FUNCTIONS)[function] = call
+    return call
+
+
+def _position_of_out(function: Any) -> int:
+    """Where a function of NumPy takes the array to write to; far beyond where it takes none."""
+    try:
+        names = [*inspect.signature(function).parameters]
+    except (TypeError, ValueError):
+        return 99
+    return names.index("out") if "out" in names else 99
+
+
+def _plain(a: Any) -> Any:
+    if isinstance(a, Tracer):
+        return a._value
+    if isinstance(a, (list, tuple)):
+        return type(a)([_plain(part) for part in a])
+    return a

@@ -1,0 +1,256 @@
+"""Functions of networks: values against their definitions, derivatives, and arguments of any size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+from tapegrad.testing import check_grads
+
+INF, NAN = math.inf, math.nan
+RNG = np.random.default_rng(0)
+X = RNG.uniform(-2, 2, (2, 3))
+Z = RNG.uniform(-2, 2, (2, 3, 2))
+AXES: list[tuple[np.ndarray, Any]] = [(X, None), (X, 0), (X, -1), (X, (0, 1)), (Z, (0, 2)), (Z, 1), (X[0], 0)]
+CURVES = [nn.relu, nn.sigmoid]
+ALONG = [nn.logsumexp, nn.softmax, nn.log_softmax]
+
+
+def naive_logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.log(np.sum(np.exp(a), axis=axis, keepdims=keepdims))
+
+
+def naive_softmax(x: Any, axis: Any = -1) -> Any:
+    return np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)
+
+
+NAIVE: dict[Any, Callable[..., Any]] = {
+    nn.relu: lambda x: np.where(x > 0, x, 0 * x),
+    nn.sigmoid: lambda x: 1 / (1 + np.exp(-x)),
+    nn.logsumexp: naive_logsumexp,
+    nn.softmax: naive_softmax,
+    nn.log_softmax: lambda x, axis=-1: np.log(naive_softmax(x, axis)),
+}
+
+
+def agree(got: Any, want: Any, rtol: float = 1e-13) -> None:
+    assert np.shape(got) == np.shape(want)
+    assert np.asarray(got).dtype == np.asarray(want).dtype
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
+
+
+# values and derivatives
+
+
+@pytest.mark.parametrize("f", CURVES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("x", [0.5, -0.7, np.float64(0.5), np.float32(-0.5), np.array(0.3), X, Z[:0]], ids=np.shape)
+def test_curves(f: Any, x: Any) -> None:
+    rtol = 1e-6 if np.asarray(x).dtype == np.float32 else 1e-13
+    agree(f(x), NAIVE[f](x), rtol)
+    agree(tg.vjp(f, x)[0], f(x), 0)
+    assert type(tg.vjp(f, x)[0]) is type(f(x))
+    check_grads(f, (x,), order=1 if rtol > 1e-10 else 2)
+
+
+@pytest.mark.parametrize("f", ALONG, ids=lambda f: f.__name__)
+@pytest.mark.parametrize(("x", "axis"), AXES)
+def test_along_axes(f: Any, x: np.ndarray, axis: Any) -> None:
+    agree(f(x, axis), NAIVE[f](x, axis))
+    agree(f(x, axis=axis), NAIVE[f](x, axis))
+    agree(tg.vjp(lambda x: f(x, axis), x)[0], f(x, axis), 0)
+    check_grads(lambda x: f(x, axis), (x,), order=1 if x.ndim > 2 else 2)
+    single = x.astype(np.float32)
+    agree(f(single, axis), NAIVE[f](single, axis), 1e-5)
+    check_grads(lambda x: f(x, axis), (single,), order=1)
+
+
+@pytest.mark.parametrize("f", [*CURVES, *ALONG], ids=lambda f: f.__name__)
+def test_float32_stays(f: Any) -> None:
+    x = X.astype(np.float32)
+    first = tg.grad(lambda x: 0.5 * np.sum(f(x) * 3))
+    assert first(x).dtype == np.float32
+    assert tg.grad(lambda x: np.sum(first(x) ** 2))(x).dtype == np.float32
+
+
+def test_defaults_are_those_of_jax() -> None:
+    assert np.shape(nn.logsumexp(X)) == ()
+    np.testing.assert_allclose(np.sum(nn.softmax(X), -1), 1)
+    np.testing.assert_allclose(np.sum(np.exp(nn.log_softmax(X)), -1), 1)
+
+
+@pytest.mark.parametrize(("x", "axis"), AXES)
+def test_keepdims(x: np.ndarray, axis: Any) -> None:
+    agree(nn.logsumexp(x, axis, keepdims=True), naive_logsumexp(x, axis, True))
+    agree(tg.vjp(lambda x: nn.logsumexp(x, axis, keepdims=True), x)[0], naive_logsumexp(x, axis, True))
+    check_grads(lambda x: nn.logsumexp(x, axis, keepdims=True), (x,), order=1)
+
+
+def test_weights() -> None:
+    b = np.array([[1.0, 2, 0.5], [0.3, 1, 1]])
+    agree(nn.logsumexp(X, 1, b), np.log(np.sum(b * np.exp(X), 1)))
+    agree(nn.logsumexp(X, b=b[0]), np.log(np.sum(b[0] * np.exp(X))))
+    agree(nn.logsumexp(X + 1000, 1, b), np.log(np.sum(b * np.exp(X), 1)) + 1000)
+    check_grads(lambda a, b: nn.logsumexp(a, 1, b), (X, b), order=1)
+    check_grads(lambda a, b: nn.logsumexp(a, 0, b, keepdims=True), (X[:1], b[:1]))
+    assert np.isnan(nn.logsumexp(X[0], b=np.array([-1.0, -1, -1])))
+
+
+def test_signs() -> None:
+    b = np.array([[1.0, -2, 0.5], [0.3, 1, 1]])
+    total = np.sum(b * np.exp(X), 1)
+    for made in (nn.logsumexp(X, 1, b, return_sign=True), tg.vjp(lambda a: nn.logsumexp(a, 1, b, return_sign=True), X)[0]):
+        agree(made[0], np.log(np.abs(total)))
+        agree(made[1], np.sign(total))
+    check_grads(lambda a, b: nn.logsumexp(a, 1, b, return_sign=True)[0], (X, b), order=1)
+    magnitude, sign = nn.logsumexp(X, return_sign=True)
+    agree(magnitude, naive_logsumexp(X))
+    assert sign == 1
+    magnitude, sign = nn.logsumexp(X, 0, keepdims=True, return_sign=True)
+    assert magnitude.shape == sign.shape == (1, 3)
+
+
+@pytest.mark.parametrize("f", [nn.softmax, nn.log_softmax], ids=lambda f: f.__name__)
+def test_where(f: Any) -> None:
+    mask = np.array([[True, False, True], [False, True, True]])
+    got = f(X, where=mask)
+    for row, chosen, x in zip(got, mask, X, strict=True):
+        agree(row[chosen], f(x[chosen]))
+        assert np.all(row[~chosen] == (0 if f is nn.softmax else -INF))
+    weights = np.where(mask, RNG.uniform(0, 1, X.shape), 0)
+    pick = lambda x: np.sum(np.where(mask, f(x, where=mask), 0) * weights, -1)
+    check_grads(pick, (X,))
+    assert np.all(tg.grad(lambda x: np.sum(pick(x)))(X)[~mask] == 0)
+
+
+def test_plain_numbers_and_lists() -> None:
+    assert nn.relu(-2.0) == 0
+    assert nn.sigmoid(0.0) == 0.5
+    agree(nn.logsumexp([1.0, 2.0]), naive_logsumexp(np.array([1.0, 2])))
+    agree(nn.logsumexp((1, 2)), naive_logsumexp(np.array([1.0, 2])))
+    agree(nn.logsumexp(3.0), np.float64(3))
+    assert tg.grad(nn.logsumexp)(3.0) == 1
+    assert tg.grad(lambda x: nn.logsumexp([x, 1.0, x]))(1.0) == pytest.approx(2 / 3)
+    assert tg.grad(lambda x: nn.logsumexp(x, ()))(3.0) == 1
+
+
+# special points: value and two derivatives
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "expected"),
+    [
+        (nn.relu, 0.0, (0, 0, 0)),
+        (nn.relu, -0.0, (0, 0, 0)),
+        (nn.relu, 2.0, (2, 1, 0)),
+        (nn.relu, -2.0, (0, 0, 0)),
+        (nn.relu, INF, (INF, 1, 0)),
+        (nn.relu, -INF, (0, 0, 0)),
+        (lambda x: nn.relu(x) ** 2, 0.0, (0, 0, 0)),
+        (lambda x: nn.relu(x * x), 2.0, (4, 4, 2)),
+        (nn.sigmoid, 0.0, (0.5, 0.25, 0)),
+        (nn.sigmoid, 800.0, (1, 0, 0)),
+        (nn.sigmoid, -800.0, (0, 0, 0)),
+        (nn.sigmoid, -INF, (0, 0, 0)),
+        (nn.sigmoid, INF, (1, 0, 0)),
+        (nn.sigmoid, -40.0, (math.exp(-40), math.exp(-40), math.exp(-40))),
+        (nn.sigmoid, -300.0, (math.exp(-300), math.exp(-300), math.exp(-300))),
+        (nn.sigmoid, 2.0, (1 / (1 + math.exp(-2)), 0.1049935854035065, -0.1049935854035065 * math.tanh(1))),
+    ],
+)
+@pytest.mark.parametrize("kind", [float, np.float64, np.array], ids=["float", "float64", "array"])
+def test_special_points_of_curves(f: Any, x: float, expected: tuple[float, ...], kind: Any) -> None:
+    x = kind(x)
+    got = f(x), tg.grad(f)(x), tg.grad(tg.grad(f))(x)
+    for value, want in zip(got, expected, strict=True):
+        assert float(value) == pytest.approx(want, rel=1e-13, abs=0 if want else 1e-300)
+
+
+def test_relu_of_nan() -> None:
+    assert math.isnan(nn.relu(NAN))
+
+
+@pytest.mark.parametrize("large", [1e3, 1e6, 1e300])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_huge_values(large: float, sign: int) -> None:
+    x = np.array([0.0, large, large]) * sign
+    p = np.array([0, 0.5, 0.5]) if sign > 0 else np.array([1.0, 0, 0])
+    w = np.array([1.0, 2, 4])
+    agree(nn.softmax(x), p)
+    assert nn.logsumexp(x) == pytest.approx(x.max() + (math.log(2) if sign > 0 else 0), rel=1e-15)
+    agree(nn.log_softmax(x), x - x.max() - (math.log(2) if sign > 0 else 0))
+    agree(tg.grad(nn.logsumexp)(x), p)
+    agree(tg.grad(lambda x: w @ tg.grad(nn.logsumexp)(x))(x), p * (w - w @ p))
+    agree(tg.grad(lambda x: w @ nn.softmax(x))(x), p * (w - w @ p))
+    agree(tg.grad(lambda x: w @ nn.log_softmax(x))(x), w - 7 * p)
+    second = tg.grad(lambda x: w @ tg.grad(lambda x: nn.log_softmax(x)[0])(x))(x)
+    agree(second, -p * (w - w @ p))
+
+
+def test_minus_infinity_takes_no_part() -> None:
+    x = np.array([-INF, 1.0, 2.0])
+    rest = x[1:]
+    p = naive_softmax(rest)
+    w = np.array([1.0, 2, 4])
+    agree(nn.logsumexp(x), naive_logsumexp(rest))
+    agree(nn.softmax(x), np.r_[0, p])
+    agree(nn.log_softmax(x), np.r_[-INF, np.log(p)])
+    agree(tg.grad(nn.logsumexp)(x), np.r_[0, p])
+    agree(tg.grad(lambda x: w @ nn.softmax(x))(x), np.r_[0, p * (w[1:] - w[1:] @ p)])
+    agree(tg.grad(lambda x: nn.log_softmax(x)[1])(x), np.r_[0, 1 - p[0], -p[1]])
+    hessian = np.diag(p) - np.outer(p, p)
+    agree(tg.grad(lambda x: w @ tg.grad(nn.logsumexp)(x))(x), np.r_[0, hessian @ w[1:]])
+    rows = np.array([[-INF, 0], [0, 0]])
+    agree(tg.grad(lambda x: np.sum(nn.logsumexp(x, 1)))(rows), np.array([[0, 1], [0.5, 0.5]]))
+
+
+def test_of_nothing_but_minus_infinity() -> None:
+    x = np.full(2, -INF)
+    assert nn.logsumexp(x) == -INF
+    agree(tg.grad(nn.logsumexp)(x), np.zeros(2))
+    agree(nn.logsumexp(np.array([[-INF, -INF], [0, 0]]), 1), np.array([-INF, math.log(2)]))
+
+
+def test_of_nothing() -> None:
+    empty = np.zeros((0, 2))
+    assert nn.logsumexp(empty) == -INF
+    agree(nn.logsumexp(empty, 0), np.full(2, -INF))
+    assert tg.grad(nn.logsumexp)(empty).shape == (0, 2)
+    assert nn.logsumexp(empty, 1).shape == (0,)
+    assert tg.vjp(lambda x: nn.softmax(x, 1), empty)[0].shape == (0, 2)
+
+
+# in the large
+
+
+def test_each_is_one_entry() -> None:
+    for f in (nn.relu, nn.sigmoid, nn.softmax, nn.log_softmax):
+        assert len(tg.trace(f)(X)) == 2  # with X itself
+    assert len(tg.trace(lambda x: nn.logsumexp(x, -1, keepdims=True))(X)) == 2
+
+
+def test_cross_entropy() -> None:
+    labels = np.array([2, 0])
+    loss = lambda x: -np.mean(nn.log_softmax(x)[np.arange(2), labels])
+    onehot = np.eye(3)[labels]
+    agree(tg.grad(loss)(X), (naive_softmax(X) - onehot) / 2)
+    check_grads(loss, (X,))
+
+
+def test_a_network() -> None:
+    w, v = RNG.normal(size=(3, 4)), RNG.normal(size=(4, 2))
+    check_grads(lambda w, v: nn.logsumexp(nn.relu(X @ w) @ v) + np.sum(nn.sigmoid(X @ w)), (w, v), order=1)
+
+
+@pytest.mark.parametrize("f", [nn.softmax, nn.log_softmax, nn.logsumexp], ids=lambda f: f.__name__)
+def test_wrong_axes_raise(f: Any) -> None:
+    for axis in (2, -3, (0, 0)):
+        with pytest.raises(ValueError, match="axis"):
+            f(X, axis)
+        with pytest.raises(ValueError, match="axis"):
+            tg.vjp(lambda x, axis=axis: f(x, axis), X)
