@@ -60,7 +60,7 @@ def _logsumexp(a: Any, axis: Axis, keepdims: bool) -> Any:
 def _(g: Any, y: Any, a: Any, axis: Axis, keepdims: bool) -> Any:
     """ā = ḡ p / Σ p with p = exp(a − y), whose sum is 1 but for the rounding of a large y; 0 if all a are -inf."""
     if not keepdims:
-        g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)
+        g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)  # type: ignore[arg-type]
     p = np.exp(a - _finite(y))
     total = np.sum(p, axis=axis, keepdims=True)
     return g * (p / np.where(total == 0, 1, total))

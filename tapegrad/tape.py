@@ -3,9 +3,9 @@
 An entry is a tuple of plain values, `(index, mask, form, spec, ...)`: the number of the value that the
 call made, the frames that it depends on, the small int that finds how to read it, and its type; what
 follows belongs to the form (see `primitives`). No function and no object of ours stands in the entries
-of the usual calls, so the garbage collector does not track them. Indices come from an atomic counter, so that entries may be
-taken out of the middle of the list and threads cannot collide: the order of the list means something,
-a position does not.
+of the usual calls, so the garbage collector does not track them. Indices come from an atomic counter, so
+that entries may be taken out of the middle of the list and threads cannot collide: the order of the list
+means something, a position does not.
 
 A transform that runs is a `Frame`. Frames nest; the outermost makes a new `Tape`, inner ones share it.
 A `Scope` is the set of running frames that a value depends on, and records for them.
@@ -188,7 +188,7 @@ class _Sparse(dict[int, Any]):
         return None
 
 
-class Outer(dict[int, Scope | None]):
+class Outer(dict[int, Any]):
     """By mask: the scope of those of its frames that are around `frame`, None if there are none."""
 
     def __init__(self, frame: Frame) -> None:

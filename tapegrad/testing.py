@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from . import tree
-from .errors import GradientCheckError, InputError
+from .errors import CotangentError, GradientCheckError, InputError, TreeError
 from .tracer import is_inexact
 from .transforms import vjp
 
@@ -184,7 +184,7 @@ class _Level:
         """The outputs at shifted arguments; nan where f has no such outputs."""
         try:
             return self.outputs.vector(self.f(*self.inputs.tree(self.point + shift)))
-        except ArithmeticError:  # Python's numbers raise where NumPy's become inf or nan
+        except (ArithmeticError, CotangentError, TreeError):  # Python's numbers; a pullback of other outputs
             return np.full(self.outputs.size, np.nan)
 
     def slope(self, u: Vector, careful: bool = True) -> Vector:

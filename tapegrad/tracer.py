@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from .errors import AssignmentError, ConversionError, MissingRuleError
 from .tape import Scope
 
-Spec = type | tuple[tuple[int, ...], np.dtype[Any]]
+Spec = type[Any] | tuple[tuple[int, ...], np.dtype[Any]]
 
 UFUNCS: dict[Any, Callable[..., Any]] = {}
 DIRECT: dict[Any, Callable[..., Any]] = {}  # short cuts: ufuncs without keywords, functions of a traced array
@@ -48,12 +48,12 @@ def is_inexact(value: Any) -> bool:
 
 def shape_of(spec: Spec) -> tuple[int, ...]:
     """The shape that a spec tells: `()` of a number."""
-    return spec[0] if type(spec) is tuple else ()
+    return () if isinstance(spec, type) else spec[0]
 
 
 def dtype_of(spec: Spec) -> np.dtype[Any]:
     """The dtype that a spec tells: float64 of a Python float."""
-    return spec[1] if type(spec) is tuple else np.dtype(spec)
+    return np.dtype(spec) if isinstance(spec, type) else spec[1]
 
 
 class Tracer:
@@ -69,6 +69,24 @@ class Tracer:
     _index: int
     _scope: Scope
     _spec: Spec
+
+    if TYPE_CHECKING:  # operators and methods are given by the rules
+        def __add__(self, other: Any, /) -> Any: ...
+        def __sub__(self, other: Any, /) -> Any: ...
+        def __mul__(self, other: Any, /) -> Any: ...
+        def __truediv__(self, other: Any, /) -> Any: ...
+        def __floordiv__(self, other: Any, /) -> Any: ...
+        def __mod__(self, other: Any, /) -> Any: ...
+        def __pow__(self, other: Any, /) -> Any: ...
+        def __matmul__(self, other: Any, /) -> Any: ...
+        def __radd__(self, other: Any, /) -> Any: ...
+        def __rsub__(self, other: Any, /) -> Any: ...
+        def __rmul__(self, other: Any, /) -> Any: ...
+        def __rtruediv__(self, other: Any, /) -> Any: ...
+        def __getitem__(self, other: Any, /) -> Any: ...
+        def __iter__(self) -> Any: ...
+        def __neg__(self) -> Any: ...
+        def __getattr__(self, name: str, /) -> Any: ...
 
     # what it looks like: never recorded
 
@@ -179,7 +197,7 @@ class Tracer:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise ConversionError(
             "a traced value cannot be pickled",
-            f"the value is {self!r} of {self._scope.tape.frames[-1].name if self._scope.tape.frames else 'an ended run'}",
+            f"the value is {self!r}, which means something only while its transform runs",
             "pickle tapegrad.stop_gradient(x)",
         )
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class _Arguments:
                 leaves, structure = [argument], None
             else:
                 leaves, structure = tree.flatten(argument)
-            made = enter(frame, leaves, lambda j, k=k: _path(args[k], j, k))
+            made = enter(frame, leaves, functools.partial(_path, argument, k))
             args[k] = made[0] if structure is None else structure.unflatten(made)
             self.leaves += leaves
             self.indices += [t._index for t in made]
@@ -63,7 +63,7 @@ class _Arguments:
         ]
 
 
-def _path(argument: Any, j: int, k: int) -> str:
+def _path(argument: Any, k: int, j: int) -> str:
     """The name of the j-th leaf of argument k: argument 0['w'][1]."""
     return f"argument {k}{tree.keystr(tree.leaves_with_path(argument)[j][0])}"
 
@@ -121,12 +121,12 @@ class _Transform(Generic[P, R]):
 
     def __init__(self, fun: Callable[P, Any], kind: str) -> None:
         _check_function(fun, kind)
-        functools.update_wrapper(self, fun)
+        functools.update_wrapper(cast(Any, self), fun)
         self.fun = fun
         self.title = f"{kind}({getattr(fun, '__name__', type(fun).__name__)})"
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else functools.partial(cast(Any, self), instance)
 
     def __repr__(self) -> str:
         return f"<{self.title}>"
@@ -386,7 +386,7 @@ class _Trace(_Transform[P, Any]):
             if not chosen:
                 chosen = [k for k, a in enumerate(args) if type(a) is int]
             arguments = _Arguments(frame, call, tuple(chosen))
-            out = self.fun(*call, **kwargs)
+            out = cast(Any, self.fun)(*call, **kwargs)
             leaves, _ = tree.flatten(out)
             outputs = [_output(leaf, frame) for leaf in leaves]
             value = lower(frame, out)

@@ -90,7 +90,10 @@ def test_passes(f: Callable[..., Any], args: Sequence[Any]) -> None:
         (np.sin, 1e-9),
         (lambda x: x / (x - 1), 1.001),
         (lambda x: 1e6 + np.sin(x), 0.5),
+        (lambda x: 1e8 + np.sin(x), 0.5),
+        (lambda x: 1e6 + np.abs(x), 1e-4),
         (lambda x: 1e-6 * np.sin(x), 0.5),
+        (lambda x: x[x > 0] * x[0], 1e-4),
         (np.abs, 1e-4),
         (np.abs, -1e-7),
         (lambda x: (x, np.array([-np.inf, np.inf])), 0.5),
@@ -110,6 +113,7 @@ def test_keywords_and_eps() -> None:
     check_grads(lambda x, power, scale: scale * x**power, (V,), kwargs={"power": 2, "scale": V})
     check_grads(np.sin, (V,), eps=1e-2)
     check_grads(np.log, (np.array([1e-12]),), eps=1e-15, order=1)
+    message(lambda x: np.sin(stop_gradient(x)), (1.0,), eps=1e-9)  # smaller steps would not move 1.0
 
 
 def test_arguments_stay_what_they_are() -> None:
@@ -119,6 +123,11 @@ def test_arguments_stay_what_they_are() -> None:
     assert params["x"] is x
     assert params["n"] is n
     np.testing.assert_array_equal(x, V)
+
+
+def test_outputs_of_integers_get_a_cotangent_of_zeros() -> None:
+    rounded = ruled(lambda x: np.rint(x).astype(int), lambda g, y, x: g * 1.0)
+    check_grads(lambda x: (x * x, rounded(x)), (V,))
 
 
 def test_function_meets_its_own_dtypes() -> None:
@@ -151,6 +160,7 @@ WRONG = {
     "transposed": (ruled(lambda x: M[:, :2] @ x, lambda g, y, x: M[:, :2] @ g), (V[:2],), "output[1] by argument 0[0]"),
     "not linear": (ruled(lambda x: 2 * x, lambda g, y, x: 2 * g * g), (0.5,), "output by argument 0"),
     "absolute": (ruled(lambda x: 2 * x, lambda g, y, x: 2 * np.abs(g)), (V,), "output[0] by argument 0[0]"),
+    "large": (ruled(lambda x: x * x, lambda g, y, x: 2.00001 * g * x), (1e9,), "output by argument 0"),
     "in a tree": (
         lambda p: [p["b"], {"out": p["w"] * p["w"] - (0 * p["w"] + stop_gradient(p["w"]) * np.eye(2, 3))}],
         ({"b": 1.0, "w": M + 1},),
@@ -292,24 +302,34 @@ def test_changes_its_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "there"),
+    ("x", "spoil", "there"),
     [
-        (lambda g: g.astype(np.float32), "ndarray float32[3]; at first ndarray float64[3]"),
-        (lambda g: g[:2], "ndarray float64[2]"),
-        (lambda g: [g], "Structure(([*],)); at first Structure((*,))"),
+        (V, lambda g: g.astype(np.float32), "ndarray float32[3]; at first ndarray float64[3]"),
+        (V, lambda g: g[:2], "ndarray float64[2]"),
+        (V, lambda g: [g], "Structure(([*],)); at first Structure((*,))"),
+        (1.5, np.float64, "float64 float64[]; at first float float64[]"),
     ],
 )
 def test_cotangents_unlike_the_arguments(
-    spoil: Callable[[Any], Any], there: str, monkeypatch: pytest.MonkeyPatch
+    x: Any, spoil: Callable[[Any], Any], there: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spoilt(f: Callable[..., Any], *primals: Any) -> Any:
         value, pullback = vjp(f, *primals)
         return value, lambda g: tuple(map(spoil, pullback(g)))
 
     monkeypatch.setattr(testing, "vjp", spoilt)
-    text = message(lambda x: x * 2, (V,))
+    text = message(lambda x: x * 2, (x,))
     assert "order 1: cotangents unlike the arguments" in text
     assert there in text
+
+
+def test_pullback_changes_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(f: Callable[..., Any], *primals: Any) -> Any:
+        value, pullback = vjp(f, *primals)
+        return value, lambda g: (pullback(g), primals[0].fill(7.0))[0]
+
+    monkeypatch.setattr(testing, "vjp", careless)
+    assert "changes its arguments: argument 0[0]\n  7.0; at first 0.5" in message(lambda x: x * 2, (V,), order=1)
 
 
 # where it is not smooth

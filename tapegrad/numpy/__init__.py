@@ -12,10 +12,13 @@ import numpy as _numpy
 
 from ..tracer import FUNCTIONS as _FUNCTIONS
 from ..tracer import UFUNCS as _UFUNCS
-from . import creation, elementwise, fft, indexing, joining, linalg, operators, products, reductions, sorting, structure
+from . import creation, elementwise, indexing, joining, operators, products, reductions, sorting, structure
 
-if TYPE_CHECKING:
-    from numpy import *  # noqa: F403
+if TYPE_CHECKING:  # to a checker and an editor the names are NumPy's
+    from numpy import *  # noqa: F403  # pyright: ignore[reportWildcardImportFromLibrary]
+    from numpy import fft, linalg
+else:
+    from . import fft, linalg
 
 
 def _names(module: Any) -> dict[str, Any]:
@@ -29,8 +32,9 @@ def _names(module: Any) -> dict[str, Any]:
     return found
 
 
-vars(linalg).update(_names(_numpy.linalg))
-vars(fft).update(_names(_numpy.fft))
+for _ours, _theirs in ((linalg, _numpy.linalg), (fft, _numpy.fft)):
+    for _name, _value in _names(_theirs).items():
+        setattr(_ours, _name, _value)
 globals().update({name: value for name, value in _names(_numpy).items() if name not in ("linalg", "fft")})
 
 
@@ -43,4 +47,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_numpy.__all__})
 
 
-__all__ = list(_numpy.__all__)
+__all__ = list(_numpy.__all__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -27,7 +27,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """NumPy's `full`, filled with a traced value too."""
     if not isinstance(fill_value, Tracer):
         return np.full(shape, fill_value, dtype, **kwargs)
-    made = np.broadcast_to(fill_value, shape)
+    made: Any = np.broadcast_to(fill_value, shape)
     return made if dtype is None else made.astype(dtype)
 
 

@@ -177,7 +177,8 @@ _sign = constant(np.sign)
 
 def sign(x: Any, /, *args: Any, **kwargs: Any) -> Any:
     """The sign of a number, which has derivative zero; of a complex number z/|z|, which has one."""
-    return (_phase if isinstance(x, Tracer) and _is_complex(x) else _sign)(x, *args, **kwargs)
+    function: Any = _phase if isinstance(x, Tracer) and _is_complex(x) else _sign
+    return function(x, *args, **kwargs)
 
 
 UFUNCS[np.sign] = sign
@@ -185,7 +186,8 @@ UFUNCS[np.sign] = sign
 
 def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
     """The quotient, which is plain, and the remainder."""
-    return floor_divide(x1, x2), remainder(x1, x2)
+    quotient: Any = floor_divide(x1, x2)
+    return quotient, remainder(x1, x2)
 
 
 UFUNCS[np.divmod] = divmod
@@ -250,14 +252,6 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min:
     return made if high is None else np.minimum(made, high)
 
 
-@array_function(np.sinc)
-def sinc(x: Any) -> Any:
-    return np.sinc(x)
-
-
-sinc.defvjp(0)(lambda g, _y, x: g * _sinc_nth(x, 1))
-
-
 @primitive(nondiff_argnames=("n",))
 def _sinc_nth(x: Any, n: int) -> Any:
     """The n-th derivative of sinc, by its series near 0, else by n f⁽ⁿ⁻¹⁾ + x f⁽ⁿ⁾ = πⁿ⁻¹ sin(πx + nπ/2)."""
@@ -275,3 +269,11 @@ def _sinc_nth(x: Any, n: int) -> Any:
 
 
 _sinc_nth.defvjp("x")(lambda g, _y, x, n: g * _sinc_nth(x, n + 1))
+
+
+@array_function(np.sinc)
+def sinc(x: Any) -> Any:
+    return np.sinc(x)
+
+
+sinc.defvjp(0)(lambda g, _y, x: g * _sinc_nth(x, 1))

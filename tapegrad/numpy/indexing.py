@@ -46,9 +46,9 @@ def _get(x: Any, index: Any) -> Any:
 _definition = Definition(_get, "getitem", constants=("index",))
 _definition.add(0, lambda g, _y, _x, index: scatter(g, index, _x.shape))
 _definition.add(1, lambda g, _y, _x, _index: None)
-_pick, _ = binary(_definition, QUICK | _BASIC | {tuple})(
+_pick = binary(_definition, QUICK | _BASIC | {tuple})(
     operator.getitem, make_record(_definition, make_form(_definition), _get)
-)
+)[0]
 
 
 def getitem(x: Tracer, index: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     else:
         bounds = [0, *map(int, indices_or_sections), n]
     lead = (slice(None),) * (axis % ary.ndim)
-    return [ary[(*lead, slice(a, b))] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [ary[(*lead, slice(a, b))] for a, b in pairwise(bounds)]
 
 
 @composed(np.split)
@@ -147,6 +148,7 @@ def array(object: Any, dtype: Any = None, *, copy: Any = True, ndmin: int = 0, *
     >>> grad(lambda x: (array([x, 1.0, x * x]) ** 2).sum())(2.0)
     36.0
     """
+    made: Any
     if isinstance(object, Tracer):
         made = object if not copy and type(object._value) is np.ndarray else np.copy(object)
     elif isinstance(object, (list, tuple)) and has_tracer((object,), {}):
@@ -158,13 +160,14 @@ def array(object: Any, dtype: Any = None, *, copy: Any = True, ndmin: int = 0, *
     return made[(None,) * (ndmin - made.ndim)] if made.ndim < ndmin else made
 
 
-def asarray(a: Any, dtype: Any = None, order: Any = None, **kwargs: Any) -> Any:
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, **kwargs: Any) -> Any:
     """NumPy's `asarray`, of traced values and of nested lists of them too."""
-    if isinstance(a, Tracer) and type(a._value) is np.ndarray and dtype in (None, a.dtype):
+    if isinstance(a, Tracer) and type(a._value) is np.ndarray and dtype in (None, a.dtype) and not copy:
         return a
-    return array(a, dtype) if has_tracer((a,), {}) else np.asarray(a, dtype, order, **kwargs)
+    return array(a, dtype, copy=copy) if has_tracer((a,), {}) else np.asarray(a, dtype, order, copy=copy, **kwargs)
 
 
 FUNCTIONS[np.array] = array
-for _function in (np.asarray, np.asanyarray, np.ascontiguousarray):
-    FUNCTIONS[_function] = asarray
+FUNCTIONS[np.asarray] = asarray
+composed(np.asanyarray)(lambda a, dtype=None, *args, **kwargs: asarray(a, dtype))
+composed(np.ascontiguousarray)(lambda a, dtype=None, **kwargs: np.atleast_1d(asarray(a, dtype)))

@@ -15,7 +15,6 @@ from ..tracer import Tracer, plain
 from . import elementwise as e
 from . import indexing, products, structure
 
-
 _ARITHMETIC: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
     "add": (e.add, operator.add),
     "sub": (e.subtract, operator.sub),
@@ -173,9 +172,9 @@ def _by_function(name: str) -> Callable[..., Any]:
 
 
 _METHODS: dict[str, Any] = {
-    "__neg__": e.negative.operator,
-    "__pos__": e.positive.operator,
-    "__abs__": e.absolute.operator,
+    "__neg__": e.negative.operator(operator.neg),
+    "__pos__": e.positive.operator(operator.pos),
+    "__abs__": e.absolute.operator(operator.abs),
     "__divmod__": _divmod,
     "__rdivmod__": lambda x, z: _divmod(z, x),
     "__getitem__": indexing.getitem,

@@ -93,7 +93,7 @@ def _filled(g: Any, shape: Shape, axis: Axis) -> Any:
 def _added(a: Any, axis: Axis, dtype: Any, keepdims: bool) -> Any:
     """np.sum, and for NumPy's own arrays what it comes down to."""
     if type(a) is np.ndarray:
-        return np.add.reduce(a, axis, dtype, None, keepdims)
+        return np.add.reduce(a, axis, dtype, None, keepdims)  # type: ignore[call-overload]
     return np.sum(a, axis, dtype, keepdims=keepdims)
 
 

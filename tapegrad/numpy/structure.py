@@ -9,7 +9,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..primitives.cotangent import unbroadcast
 from ..primitives.define import array_function, composed, primitive
-from ..tracer import FUNCTIONS, plain
+from ..tracer import plain
 
 
 def _move(function: Any, *nondiff: str) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import CotangentError
 from ..tracer import Spec, Tracer, dtype_of, shape_of, spec_of
 
-_add = np.add.reduce
+_add: Any = np.add.reduce
 _FLOAT64: Spec = ((), np.dtype(np.float64))
 
 
@@ -50,7 +50,7 @@ def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:
         )
     axes = (*range(extra), *(i for i in range(extra, len(given)) if given[i] != shape[i - extra]))
     if type(g) is np.ndarray:
-        return np.add.reduce(g, axes, keepdims=extra < len(axes)).reshape(shape)
+        return _add(g, axes, keepdims=extra < len(axes)).reshape(shape)
     return np.reshape(np.sum(g, axis=axes), shape)
 
 
@@ -95,15 +95,15 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
         )
     if have.kind == "c" and want.kind != "c":
         g = np.real(g)
-    if type(spec) is not tuple:
+    if isinstance(spec, type):
         return g if isinstance(g, Tracer) else spec(g)
-    if isinstance(g, (Tracer, np.ndarray, np.generic)):
-        return g if g.dtype == want else g.astype(want)
-    return want.type(g)
+    if isinstance(g, (float, int, complex)) and not isinstance(g, np.generic):
+        return want.type(g)
+    return g if g.dtype == want else g.astype(want)
 
 
 def _show(spec: Spec) -> str:
-    return f"an array of shape {spec[0]}, dtype {spec[1]}" if type(spec) is tuple else f"a Python {spec.__name__}"
+    return f"a Python {spec.__name__}" if isinstance(spec, type) else f"an array of shape {spec[0]}, dtype {spec[1]}"
 
 
 def _kind(x: Any) -> str:

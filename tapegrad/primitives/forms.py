@@ -21,13 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Entry, Scope
+from ..tape import Entry, Outer
 from ..tracer import _NUMBERS, Tracer, spec_of, tracer
 from .cotangent import conform
 from .rules import KEEP, SHAPE, Definition, Key, Placeholder, placeholder
 
 Pull = Callable[[Any, Entry, Any, int], None]
-Lift = Callable[[Entry, dict[int, Scope]], Entry]
+Lift = Callable[[Entry, Outer], Entry]
+Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
 
 PULL: list[Pull] = []
@@ -72,9 +73,9 @@ def quick(definition: Definition) -> bool:
     return all(key in definition.rules for key in range(len(definition.names)))
 
 
-def unary(definition: Definition, slow: Callable[..., Any]) -> Callable[[Any], Any]:
-    """The function of one argument that records itself, for a definition that is `quick`."""
-    body, name, broadcasts = definition.body, definition.name, definition.elementwise
+def unary(definition: Definition) -> Callable[[Unary, Unary], Unary]:
+    """A maker of functions of one argument that record themselves, as `binary` is of two."""
+    name, broadcasts = definition.name, definition.elementwise
     rule = definition.rules[0].call
     y_fate, (x_fate,) = definition.plan((0,), 1)
     keep_y, keep_x = y_fate == KEEP, x_fate == KEEP
@@ -94,7 +95,7 @@ def unary(definition: Definition, slow: Callable[..., Any]) -> Callable[[Any], A
         c = cots[p]
         cots[p] = r if c is None else c + r
 
-    def lift(e: Entry, scopes: dict[int, Scope]) -> Entry:
+    def lift(e: Entry, scopes: Outer) -> Entry:
         i, mask, number, spec, p, sp, y, x = e
         s = scopes[mask]
         if keep_y:
@@ -105,21 +106,24 @@ def unary(definition: Definition, slow: Callable[..., Any]) -> Callable[[Any], A
 
     number = form(name, pull, lift)
 
-    def call(x: Any) -> Any:
-        if type(x) is not Tracer:
-            return body(x) if type(x) in QUICK else slow(x)
-        a = x._value
-        y = body(a)
-        t = type(y)
-        made = Tracer()
-        made._value = y
-        made._scope = s = x._scope
-        made._index = i = next(s.count)
-        made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
-        s.record((i, s.mask, number, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None))
-        return made
+    def make(operate: Unary, slow: Unary) -> Unary:
+        def call(x: Any) -> Any:
+            if type(x) is not Tracer:
+                return operate(x) if type(x) in QUICK else slow(x)
+            a = x._value
+            y = operate(a)
+            t = type(y)
+            made = Tracer()
+            made._value = y
+            made._scope = s = x._scope
+            made._index = i = next(s.count)
+            made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
+            s.record((i, s.mask, number, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None))
+            return made
 
-    return call
+        return call
+
+    return make
 
 
 def binary(
@@ -194,7 +198,7 @@ def binary(
             c = cots[q]
             cots[q] = r if c is None else c + r
 
-    def lift_x(e: Entry, scopes: dict[int, Scope]) -> Entry:
+    def lift_x(e: Entry, scopes: Outer) -> Entry:
         i, mask, number, spec, p, sp, y, x, z = e
         s = scopes[mask]
         if x_y:
@@ -203,7 +207,7 @@ def binary(
             x = tracer(x, p, s, sp)
         return i, mask, number, spec, p, sp, y, x, z
 
-    def lift_z(e: Entry, scopes: dict[int, Scope]) -> Entry:
+    def lift_z(e: Entry, scopes: Outer) -> Entry:
         i, mask, number, spec, p, sp, y, x, z = e
         s = scopes[mask]
         if z_y:
@@ -212,7 +216,7 @@ def binary(
             z = tracer(z, p, s, sp)
         return i, mask, number, spec, p, sp, y, x, z
 
-    def lift_both(e: Entry, scopes: dict[int, Scope]) -> Entry:
+    def lift_both(e: Entry, scopes: Outer) -> Entry:
         i, mask, number, spec, p, sp, q, sq, y, x, z = e
         s = scopes[mask]
         if b_y:

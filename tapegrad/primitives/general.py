@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import tree
 from ..errors import CotangentError, PrimitiveError
-from ..tape import Entry, Scope, union
+from ..tape import Entry, Outer, Scope, union
 from ..tracer import CompleteTracer, Tracer, dtype_of, is_inexact, shape_of, spec_of, tracer
 from .cotangent import conform
 from .forms import form
@@ -71,25 +71,25 @@ def make_form(definition: Definition) -> int:
             c = cots[parent]
             cots[parent] = r if c is None else c + r
 
-    def lift(e: Entry, scopes: dict[int, Scope]) -> Entry:
+    def lift(e: Entry, scopes: Outer) -> Entry:
         i, mask, number, spec, y, args, kwargs, edges, outputs = e
-        args, kwargs = list(args), dict(kwargs)
+        held: dict[Key, Any] = dict(enumerate(args)) | kwargs
         containers: dict[Key, Any] = {}
         for key, leaf, leaves, parent, edge_mask, edge_spec in edges:
             s = scopes[edge_mask]
-            held = args if isinstance(key, int) else kwargs
-            if s is None or not _is_kept(held[key]):  # type: ignore[call-overload]
+            if s is None or not _is_kept(held[key]):
                 continue
             if leaves:
                 if key not in containers:
-                    containers[key] = tree.flatten(held[key])  # type: ignore[call-overload]
+                    containers[key] = tree.flatten(held[key])
                 values = containers[key][0]
                 if _is_kept(values[leaf]):
                     values[leaf] = tracer(values[leaf], parent, s, edge_spec)
             else:
-                held[key] = tracer(held[key], parent, s, edge_spec)  # type: ignore[call-overload]
-        for key, (values, structure) in containers.items():
-            (args if isinstance(key, int) else kwargs)[key] = structure.unflatten(values)  # type: ignore[call-overload]
+                held[key] = tracer(held[key], parent, s, edge_spec)
+        held |= {key: structure.unflatten(values) for key, (values, structure) in containers.items()}
+        args = tuple([held[k] for k in range(len(args))])
+        kwargs = {word: held[word] for word in kwargs}
         if _is_kept(y):
             s = scopes[mask]
             if outputs is None:
@@ -100,7 +100,7 @@ def make_form(definition: Definition) -> int:
                     if index is not None and _is_kept(values[position]):
                         values[position] = tracer(values[position], index, s, out_spec)
                 y = structure.unflatten(values)
-        return i, mask, number, spec, y, tuple(args), kwargs, edges, outputs
+        return i, mask, number, spec, y, args, kwargs, edges, outputs
 
     return form(name, pull, lift, definition)
 

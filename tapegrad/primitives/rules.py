@@ -147,7 +147,7 @@ class Definition:
         self.joint: Rule | None = None
         self.changed: Callable[[], None] = lambda: None  # called when there is a new rule
         self.plans: dict[Any, tuple[int, tuple[int, ...]]] = {}
-        self.names: list[str | None] = []  # of positional parameters; None where only the position counts
+        self.names: Sequence[str | None] = []  # of positional parameters; None where only the position counts
         self.defaults: dict[str | int, Any] = {}
         self.keyword_only: list[str] = []
         self.variadic = self.options = False
@@ -184,7 +184,7 @@ class Definition:
             else:
                 if p.default is not p.empty:
                     self.defaults[len(self.names)] = p.default
-                self.names.append(None if p.kind is p.POSITIONAL_ONLY else p.name)
+                self.names = [*self.names, None if p.kind is p.POSITIONAL_ONLY else p.name]
 
     # arguments
 

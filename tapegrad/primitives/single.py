@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Entry, Scope
+from ..tape import Entry, Outer
 from ..tracer import Tracer, is_inexact, spec_of, tracer
 from .cotangent import conform
 from .forms import form
@@ -60,7 +60,7 @@ def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., An
         c = cots[p]
         cots[p] = r if c is None else c + r
 
-    def lift(e: Entry, scopes: dict[int, Scope]) -> Entry:
+    def lift(e: Entry, scopes: Outer) -> Entry:
         i, mask, number, spec, p, sp, y, x, settings = e
         s = scopes[mask]
         if keep_y:
@@ -77,7 +77,7 @@ def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., An
                 return slow(x, *settings, **named)
         if named:
             words = names[len(settings) + 1 :]
-            rest = [named.get(word, default) for word, default in zip(words, defaults[len(settings) :])]
+            rest = [named.get(str(word), default) for word, default in zip(words, defaults[len(settings) :])]
             if len(named) > sum([word in named for word in words]) or any([value is missing for value in rest]):
                 return slow(x, *settings, **named)
             settings += tuple(rest)

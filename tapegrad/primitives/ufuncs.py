@@ -24,7 +24,7 @@ def elementwise(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
 
     The rules of a row need not unbroadcast. The result takes what the ufunc takes, `dtype=` and
     the like included; `out=` and `where=` are refused for traced values. It has `operator(operate)` too,
-    which makes the function for Python's operator, and the same for the reflected one.
+    which makes the function for Python's operator, of two arguments with the one for the reflected operator.
     """
     return _row(Definition(ufunc, ufunc.__name__, elementwise=True), ufunc, rules)
 
@@ -78,37 +78,35 @@ def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., 
                 )
         return slow(functools.partial(ufunc, **kwargs))(*args)
 
-    if ufunc.nin == 1:
-        one = unary(definition, slow(ufunc))
+    make: Any = None
+    if quick(definition):
+        make = unary(definition) if ufunc.nin == 1 else binary(definition)
+    short: Any = slow(ufunc)
+    if make is not None:
+        made = make(ufunc, short)
+        short = made if ufunc.nin == 1 else made[0]
 
-        def call(x: Any, /, *out: Any, **kwargs: Any) -> Any:
-            return options(x, **(kwargs | {"out": out} if out else kwargs)) if out or kwargs else one(x)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != ufunc.nin:
+            if len(args) > ufunc.nin:
+                kwargs["out"] = args[ufunc.nin :]
+            return options(*args[: ufunc.nin], **kwargs)
+        y = short(*args)
+        if y is NotImplemented:
+            raise TypeError(f"{ufunc.__name__} cannot take {', '.join(type(a).__name__ for a in args)}")
+        return y
 
-        DIRECT[ufunc] = call.operator = one  # type: ignore[attr-defined]
-    else:
-        make = binary(definition) if quick(definition) else None
-        two = make(ufunc, slow(ufunc))[0] if make else slow(ufunc)
-        DIRECT[ufunc] = two
+    def operator(operate: Callable[..., Any]) -> Any:
+        def guarded(*args: Any) -> Any:
+            try:
+                return operate(*args)
+            except ArithmeticError:
+                return edge(ufunc, *args)
 
-        def call(x: Any, z: Any, /, *out: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
-            if out or kwargs:
-                return options(x, z, **(kwargs | {"out": out} if out else kwargs))
-            y = two(x, z)
-            if y is NotImplemented:
-                raise TypeError(f"{ufunc.__name__} cannot take {type(x).__name__} and {type(z).__name__}")
-            return y
+        return make(operate, slow(guarded))
 
-        def operator(operate: Callable[[Any, Any], Any]) -> Any:
-            def guarded(x: Any, z: Any) -> Any:
-                try:
-                    return operate(x, z)
-                except ArithmeticError:
-                    return edge(ufunc, x, z)
-
-            assert make is not None
-            return make(operate, slow(guarded))
-
-        call.operator = operator  # type: ignore[attr-defined]
+    call.operator = operator  # type: ignore[attr-defined]
+    DIRECT[ufunc] = short
     UFUNCS[ufunc] = call
     return dress(call, definition, ufunc)
 
@@ -125,9 +123,9 @@ def _operand(a: Any) -> Any:
     """An operand that is not a plain number or array: an array if it can be one, else NotImplemented."""
     if isinstance(a, (list, tuple)):
         return FUNCTIONS[np.array](a)
-    if isinstance(a, (np.ndarray, np.generic)) or hasattr(a, "__array_ufunc__"):
+    if isinstance(a, (np.ndarray, np.generic)) or getattr(a, "__array_ufunc__", None) is not None:
         return a
-    return np.asarray(a) if hasattr(a, "__array__") else NotImplemented
+    return np.asarray(a) if hasattr(a, "__array__") and not hasattr(a, "__array_ufunc__") else NotImplemented
 
 
 def constant(function: Any) -> Any:

@@ -86,11 +86,11 @@ class ReadableTape:
             self._add(e[0], NAMES[e[2]], self._inputs(e), values[e[0]])
 
     def _add(self, index: int, operation: str, inputs: tuple[Any, ...], value: Any) -> None:
-        if isinstance(value, (tuple, list)):
-            shape, dtype = (), f"{len(value)} outputs"
-        else:
+        shape: tuple[int, ...] = ()
+        dtype: Any = f"{len(value)} outputs" if isinstance(value, (tuple, list)) else ""
+        if not dtype:
             spec = spec_of(value)
-            shape, dtype = shape_of(spec), dtype_of(spec) if type(spec) is tuple else spec.__name__
+            shape, dtype = shape_of(spec), spec.__name__ if isinstance(spec, type) else dtype_of(spec)
         number = self._numbers[index] = len(self._rows)
         self._rows.append(Row(number, operation, inputs, value, shape, dtype))
 
@@ -244,7 +244,7 @@ def _short(value: Any) -> str:
         shown = [_short(part) for part in flat[:3]] + ["…"] * (flat.size > 3)
         return f"[{' '.join(shown)}]"
     if isinstance(value, (float, complex, np.inexact, np.ndarray)):
-        number = complex(value) if np.iscomplexobj(value) else float(value)
+        number = complex(value) if np.iscomplexobj(value) else float(value)  # type: ignore[arg-type]
         text = f"{number:.6g}"
         return text + ".0" if text.lstrip("-").isdigit() else text
     return str(value)[:40]

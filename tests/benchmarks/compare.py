@@ -30,9 +30,9 @@ if __name__ == "__main__":  # the checkout's library, and one thread: both must 
         os.environ.setdefault(_variable, _threads)
 
 import numpy
+from workloads import WORKLOADS, Workload, chain
 
 import tapegrad
-from workloads import WORKLOADS, Workload, chain
 
 Run = Callable[[], Any]
 TURN = 2e-3  # seconds that a contender runs, at least, when it is its turn

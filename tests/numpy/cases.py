@@ -159,6 +159,23 @@ def check_derivatives(call: Case, door: str = "np") -> None:
         check_grads(*alone(call.through(door), call.args), order=call.order)
 
 
+def check_moves(call: Case, twice: bool = True) -> None:
+    """The derivatives of a function that moves elements, those of float32, and the second ones of a function of it."""
+    f, args = alone(call.through("np"), call.args)
+    check_grads(f, args, order=1)
+    value, pullback = tg.vjp(f, *args)
+    single, pullback_of_single = tg.vjp(f, *[cast(arg, np.float32) for arg in args])
+    g = tree.map(np.ones_like, value)
+    of_single = tree.map(lambda c, y: np.asarray(c, np.asarray(y).dtype)[()] if np.ndim(c) == 0 else c.astype(y.dtype), g, single)
+    for got, want, arg in zip(pullback_of_single(of_single), pullback(g), args, strict=True):
+        assert np.asarray(got).dtype == np.asarray(cast(arg, np.float32)).dtype
+        np.testing.assert_allclose(got, want)
+    if twice and all(np.asarray(y).dtype == np.float64 for y in tree.leaves(value)):
+        cubes = lambda *args: sum([np.sum(part**3) for part in tree.leaves(f(*args))])
+        slopes = lambda *args: tg.grad(cubes, range(len(args)))(*args)
+        check_grads(lambda *args: sum([np.sum(g * g) for g in slopes(*args)]), args, order=1)
+
+
 def table(*cases: Case) -> pytest.MarkDecorator:
     """Parametrise a test with cases, which name themselves."""
     return pytest.mark.parametrize("call", [pytest.param(each, id=str(each)) for each in cases])

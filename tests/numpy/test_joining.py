@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import DOORS, Case, alone, array, assert_same, case, check_value, cplx, table, value_when_traced
+from cases import DOORS, Case, array, assert_same, case, check_moves, check_value, cplx, table, value_when_traced
 
 import tapegrad as tg
 import tapegrad.numpy as tnp
@@ -89,16 +89,7 @@ def test_value(call: Case, door: str) -> None:
 
 @table(*JOINING, *PARTS, *COMPLEX)
 def test_derivatives(call: Case) -> None:
-    f, args = alone(call.through("np"), call.args)
-    check_grads(f, args, order=1)
-    check_grads(*alone(call.through("np"), call.astype(np.float32).args), order=1)
-
-    def cubes(*args: Any) -> Any:
-        y = f(*args)
-        return sum(np.sum(part**3) for part in (y if isinstance(y, (list, tuple)) else [y]))
-
-    if call not in COMPLEX and "dtype" not in call.kwargs:
-        check_grads(lambda *args: tg.grad(cubes, range(len(args)))(*args), args, order=1)
+    check_moves(call, twice=call not in COMPLEX)
 
 
 def test_mixed_dtypes_go_back_as_what_they_were() -> None:
@@ -221,6 +212,25 @@ def test_asarray_of_an_array_is_the_array() -> None:
         return np.sum(x)
 
     assert tg.grad(f)(array(2)).tolist() == [1, 1]
+
+
+def test_a_copy_can_be_asked_for() -> None:
+    def f(x: Any) -> Any:
+        y = tnp.asarray(x, copy=True)
+        y += 1
+        return np.sum(y * x)
+
+    assert_same(tg.grad(f)(array(2)), 2 * array(2) + 1, ulps=1)
+
+
+def test_arrays_that_are_contiguous() -> None:
+    plain = np.asfortranarray(array(2, 3))
+    assert tnp.ascontiguousarray(plain).flags.c_contiguous
+    for x in (1.5, np.array(1.5)):
+        assert_same(tnp.ascontiguousarray(x), np.ascontiguousarray(x))
+        assert_same(value_when_traced(tnp.ascontiguousarray, (x,)), np.ascontiguousarray(x))
+    masked = np.ma.masked_array([1.0, 2], [True, False])
+    assert tnp.asanyarray(masked) is masked
 
 
 def test_array_of_plain_values_is_numpys() -> None:

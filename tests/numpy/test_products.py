@@ -419,7 +419,7 @@ def test_an_infinite_cotangent_stays_on_the_diagonal() -> None:
 @pytest.mark.parametrize("subscripts", ["ij,jk", "i->j", "ijk->i", "i!", "ij->ii"])
 def test_what_einsum_refuses_is_refused(subscripts: str) -> None:
     for f in (np.einsum, lambda s, x: vjp(lambda x: np.einsum(s, x), x)):
-        with pytest.raises(ValueError):  # noqa: PT011  # in NumPy's own words
+        with pytest.raises(ValueError):  # in NumPy's own words
             f(subscripts, data((2, 3)))
 
 
@@ -561,7 +561,7 @@ def test_other_operands_are_not_ours() -> None:
 )
 def test_shapes_that_do_not_fit_are_numpys_error(function: Any, a: Shape, b: Shape) -> None:
     for f in (function, lambda a, b: vjp(function, a, b)):
-        with pytest.raises(ValueError):  # noqa: PT011  # in NumPy's own words
+        with pytest.raises(ValueError):  # in NumPy's own words
             f(data(a), data(b))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import DOORS, Case, alone, array, assert_same, case, check_derivatives, check_value, cplx, table
+from cases import DOORS, Case, alone, array, assert_same, case, check_derivatives, check_moves, check_value, cplx, table
 
 import tapegrad as tg
 import tapegrad.numpy as tnp
@@ -110,12 +110,7 @@ def test_value(call: Case, door: str) -> None:
 
 @table(*CASES, *LINEAR_TO_COMPLEX)
 def test_derivatives(call: Case) -> None:
-    f, args = alone(call.through("np"), call.args)
-    check_grads(f, args, order=1)
-    check_grads(*alone(call.through("np"), call.astype(np.float32).args), order=1)
-    if call in CASES and np.size(call.args[0]):
-        square = lambda *args: np.sum(np.concatenate([np.ravel(y) for y in _list(f(*args))]) ** 3)
-        check_grads(square, args, order=2)
+    check_moves(call, twice=call in CASES)
 
 
 def _list(y: Any) -> Any:
