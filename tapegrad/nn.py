@@ -31,11 +31,13 @@ relu.defvjp("x")(lambda g, y, _x: np.where(y > 0, g, 0))
 
 @primitive
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + e⁻ˣ), of any shape, without overflow.
+    """1 / (1 + e⁻ˣ), of any shape, without overflow where x is real.
 
     >>> sigmoid(0.0)
     np.float64(0.5)
     """
+    if np.iscomplexobj(x):
+        return 1 / (1 + np.exp(-x))
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 

@@ -39,20 +39,26 @@ class Tape:
         self.scopes: dict[int, Scope] = {}
         self.complete = 0  # the bits of frames that keep every value
         self.owner = get_ident()
-        self.views: list[ref[Any]] = []  # traced arrays that are views of others
+        self.views: dict[int, tuple[ref[Any], ref[Any]]] = {}  # by id: a traced view, and what it is a view of
         self.many_views = 64
 
-    def note_view(self, made: Any) -> None:
-        """Remember a traced array that is a view of another."""
-        self.views.append(ref(made))
+    def note_view(self, made: Any, source: Any) -> None:
+        """Remember a traced array that is a view of another, or of what that one is a view of."""
+        link = self.views.get(id(source))
+        root = link[1] if link is not None and link[0]() is source else ref(source)
+        self.views[id(made)] = ref(made), root
         if len(self.views) > self.many_views:
-            self.many_views = 2 * len(self.live_views()) + 64
+            self.views = {k: link for k, link in self.views.items() if link[0]() is not None}
+            self.many_views = 2 * len(self.views) + 64
 
-    def live_views(self) -> list[Any]:
-        """The traced arrays still in use that are views of others."""
-        found = [(link, view) for link in self.views if (view := link()) is not None]
-        self.views = [link for link, _ in found]
-        return [view for _, view in found]
+    def is_view(self, x: Any) -> bool:
+        """Whether a traced array is a view of another."""
+        link = self.views.get(id(x))
+        return link is not None and link[0]() is x
+
+    def has_view(self, x: Any) -> bool:
+        """Whether a view of a traced array is still in use."""
+        return any(link[0]() is not None for link in self.views.values() if link[1]() is x)
 
     def scope(self, mask: int) -> Scope:
         """The one scope of the running frames whose bits are in `mask`."""

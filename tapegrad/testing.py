@@ -151,13 +151,12 @@ class _Level:
         value = f(*args)
         self.same(args, self.inputs, *_CHANGED)
         results = results or [f"output{tree.keystr(path)}" for path, _ in tree.leaves_with_path(value)]
-        self.value = _Space(value, results)
-        self.outputs = _Space(tree.map(lambda y: _own(y) if _varies(y) else np.zeros_like(y), value), results)
+        self.outputs = _Space(value, results)
         dtypes = [np.asarray(x).dtype for x in self.inputs.leaves + self.outputs.leaves if is_inexact(x)]
         self.precision = max(2.0**-52, *(float(np.finfo(dtype).eps) for dtype in dtypes))
         self.point, self.example = self.inputs.vector(args), np.cos(2.0 + np.arange(self.outputs.size))
         self.atol, self.rtol = [self.precision**0.5 if t is None else t for t in (atol, rtol)]
-        self.same(f(*args), self.value, "another value when called again", "fix the seed of what is random")
+        self.same(f(*args), self.outputs, "another value when called again", "fix the seed of what is random")
 
     def fail(self, what: str, there: str, hint: str) -> NoReturn:
         raise GradientCheckError(f"{self.title}, order {self.order}: {what}", there.replace("\n", "")[:300], hint)
@@ -253,7 +252,7 @@ def _reverse(level: _Level) -> None:
     """Check the backward reading; the next order is the function (arguments, cotangent) -> pullback(cotangent)."""
     f, outputs = level.f, level.outputs
     value, pullback, primals = _vjp(f, level.args)
-    level.same(value, level.value, "another value when differentiated", "see which function differs when traced")
+    level.same(value, outputs, "another value when differentiated", "see which function differs when traced")
     gradients = _Space(primals, [f"cotangent of {name}" for _, name in level.inputs.varying])
 
     def pull(c: Vector) -> Vector:
@@ -264,7 +263,7 @@ def _reverse(level: _Level) -> None:
     level.compare(pull)
     level.same(level.args, level.inputs, *_CHANGED)
     if level.order < level.last:
-        args = *level.args, outputs.tree(level.example)
+        args = *level.args, tree.map(_own, outputs.tree(level.example))
         names = level.inputs.names + [f"cotangent of {name}" for name in outputs.names]
         back = lambda *args: _vjp(f, args[:-1])[1](args[-1])
         _reverse(_Level(back, args, names, gradients.names, level.order + 1, level.options))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
 from . import tree
-from .errors import ArgnumsError, CotangentError, InputError, OutputError, TreeError
-from .primitives.cotangent import conform
-from .primitives.recording import collect, describe, enter, lower
+from .errors import ArgnumsError, InputError, OutputError
+from .primitives.recording import collect, describe, enter, lower, seeds
 from .replay.backward import read
 from .replay.table import ReadableTape
 from .tape import Entry, Frame
@@ -81,7 +80,7 @@ def _check_argnums(argnums: Any, name: str) -> int | tuple[int, ...]:
     """argnums as an int or a tuple of ints."""
     given = [argnums] if isinstance(argnums, (int, np.integer)) else argnums
     try:
-        if isinstance(argnums, str) or any(isinstance(k, (bool, np.bool_)) for k in given):
+        if isinstance(argnums, (str, Mapping, Set)) or any(isinstance(k, (bool, np.bool_)) for k in given):
             raise TypeError
         numbers = tuple([operator.index(k) for k in given])
     except TypeError:
@@ -272,28 +271,8 @@ class _Pullback:
 
     def __call__(self, cotangent: Any) -> tuple[Any, ...]:
         frame = self.frame
-        if self.structure is None:
-            given = [cotangent]
-        else:
-            given, structure = tree.flatten(cotangent)
-            if structure != self.structure:
-                raise TreeError(
-                    f"the pullback of {frame.name} got a cotangent of another structure than its output",
-                    f"output {self.structure}, cotangent {structure}",
-                    "pass a cotangent for each leaf of the output, in the same containers",
-                )
         cots = frame.cotangents()
-        for c, (index, spec) in zip(given, self.outputs, strict=True):
-            if index is None:
-                continue
-            try:
-                c = conform(float(c) if type(c) is int else c, spec, "", 0)
-            except CotangentError:
-                raise CotangentError(
-                    f"the pullback of {frame.name} got a cotangent of {describe(c)}",
-                    f"the output has shape {shape_of(spec)}, dtype {dtype_of(spec)}",
-                    "pass an array like the output",
-                ) from None
+        for index, c in seeds(frame.name, cotangent, self.structure, self.outputs):
             held = cots[index]
             cots[index] = c if held is None else held + c
         read(frame, self.entries.copy(), cots)
@@ -327,12 +306,11 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         out = fun(*call)
         if has_aux:
             out, aux = _split(out, frame.name)
-            aux = lower(frame, aux)
+            aux = lower(frame, aux, apart=True)
         nest = tree.is_node(out)
         leaves, structure = tree.flatten(out) if nest else ([out], None)
         outputs = [_output(leaf, frame) for leaf in leaves]
-        lowered = [_apart(lower(frame, leaf)) for leaf in leaves]
-        value = structure.unflatten(lowered) if structure is not None else lowered[0]
+        value = lower(frame, out, apart=True)
     finally:
         entries = frame.close()
     pullback = _Pullback(frame, entries, arguments, outputs, structure)
@@ -352,11 +330,6 @@ def _output(leaf: Any, frame: Frame) -> tuple[int | None, Spec | None]:
     )
 
 
-def _apart(value: Any) -> Any:
-    """An array that the tape may hold too, as the caller's own."""
-    return value.copy() if type(value) is np.ndarray else value
-
-
 def stop_gradient(x: Any) -> Any:
     """`x` without its derivative: the plain value of what is traced, in nests too.
 
@@ -366,7 +339,7 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     if isinstance(x, Tracer):
-        return _apart(x._value)
+        return x._value.copy() if type(x._value) is np.ndarray else x._value
     return tree.map(stop_gradient, x) if tree.is_node(x) else x
 
 
@@ -387,13 +360,13 @@ class _Trace(_Transform[P, Any]):
                 chosen = [k for k, a in enumerate(args) if type(a) is int]
             arguments = _Arguments(frame, call, tuple(chosen))
             out = cast(Any, self.fun)(*call, **kwargs)
-            leaves, _ = tree.flatten(out)
+            leaves, structure = tree.flatten(out) if tree.is_node(out) else ([out], None)
             outputs = [_output(leaf, frame) for leaf in leaves]
-            value = lower(frame, out)
+            value = lower(frame, out, apart=True)
         finally:
             entries = frame.close()
         names = _argument_names(self.fun, args, arguments)
-        return ReadableTape(frame, entries, arguments, names, outputs, value)
+        return ReadableTape(frame, entries, arguments, names, structure, outputs, value)
 
 
 def _varies(argument: Any) -> bool:

@@ -104,7 +104,10 @@ def test_weights() -> None:
 def test_signs() -> None:
     b = np.array([[1.0, -2, 0.5], [0.3, 1, 1]])
     total = np.sum(b * np.exp(X), 1)
-    for made in (nn.logsumexp(X, 1, b, return_sign=True), tg.vjp(lambda a: nn.logsumexp(a, 1, b, return_sign=True), X)[0]):
+    for made in (
+        nn.logsumexp(X, 1, b, return_sign=True),
+        tg.vjp(lambda a: nn.logsumexp(a, 1, b, return_sign=True), X)[0],
+    ):
         agree(made[0], np.log(np.abs(total)))
         agree(made[1], np.sign(total))
     check_grads(lambda a, b: nn.logsumexp(a, 1, b, return_sign=True)[0], (X, b), order=1)

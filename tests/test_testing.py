@@ -38,6 +38,9 @@ def message(f: Callable[..., Any], args: Sequence[Any], **options: Any) -> str:
     return text
 
 
+ROUND = ruled(lambda x: np.rint(x).astype(int), lambda g, y, x: g * 1.0)
+
+
 # what is right
 
 
@@ -59,6 +62,7 @@ def message(f: Callable[..., Any], args: Sequence[Any], **options: Any) -> str:
         pytest.param(lambda p: p[0].w * p[1]["a"] + p[0].b, ([Layer(V, 2.0), {"a": V[:1], "b": None}],), id="tree"),
         pytest.param(lambda x, y: (x * y, {"s": np.sum(y)}, None, [y * y]), (2.0, V), id="outputs in a tree"),
         pytest.param(lambda x: (x * x, x > 0, 3, np.arange(2)), (V,), id="outputs that do not vary"),
+        pytest.param(lambda x: (x * x, ROUND(x)), (V,), id="a primitive that gives integers"),
         pytest.param(lambda x, i, s: x[i] * len(s), (V, np.array([0, 2, 0]), "ab"), id="arguments that do not vary"),
         pytest.param(lambda p, q: p["x"] * p["n"][0] * q[1], ({"n": np.array([3]), "x": V}, (None, 2.0)), id="mixed"),
         pytest.param(lambda z: z * np.sin(z), (Z,), id="holomorphic"),
@@ -113,7 +117,18 @@ def test_keywords_and_eps() -> None:
     check_grads(lambda x, power, scale: scale * x**power, (V,), kwargs={"power": 2, "scale": V})
     check_grads(np.sin, (V,), eps=1e-2)
     check_grads(np.log, (np.array([1e-12]),), eps=1e-15, order=1)
-    message(lambda x: np.sin(stop_gradient(x)), (1.0,), eps=1e-9)  # smaller steps would not move 1.0
+
+
+def test_eps_is_the_only_step() -> None:
+    seen = set()
+
+    def f(x: Any) -> Any:
+        if not is_tracer(x):
+            seen.add(abs(x - 1.0))
+        return x * stop_gradient(x)
+
+    message(f, (1.0,), eps=2.0**-6)
+    assert seen == {0.0, 2.0**-6, 2.0**-5}
 
 
 def test_arguments_stay_what_they_are() -> None:
@@ -123,11 +138,6 @@ def test_arguments_stay_what_they_are() -> None:
     assert params["x"] is x
     assert params["n"] is n
     np.testing.assert_array_equal(x, V)
-
-
-def test_outputs_of_integers_get_a_cotangent_of_zeros() -> None:
-    rounded = ruled(lambda x: np.rint(x).astype(int), lambda g, y, x: g * 1.0)
-    check_grads(lambda x: (x * x, rounded(x)), (V,))
 
 
 def test_function_meets_its_own_dtypes() -> None:
@@ -161,6 +171,7 @@ WRONG = {
     "not linear": (ruled(lambda x: 2 * x, lambda g, y, x: 2 * g * g), (0.5,), "output by argument 0"),
     "absolute": (ruled(lambda x: 2 * x, lambda g, y, x: 2 * np.abs(g)), (V,), "output[0] by argument 0[0]"),
     "large": (ruled(lambda x: x * x, lambda g, y, x: 2.00001 * g * x), (1e9,), "output by argument 0"),
+    "offset": (lambda x: 1e9 + np.sin(stop_gradient(x)), (0.5,), "output by argument 0"),
     "in a tree": (
         lambda p: [p["b"], {"out": p["w"] * p["w"] - (0 * p["w"] + stop_gradient(p["w"]) * np.eye(2, 3))}],
         ({"b": 1.0, "w": M + 1},),

@@ -16,7 +16,6 @@ from . import creation, elementwise, indexing, joining, operators, products, red
 
 if TYPE_CHECKING:  # to a checker and an editor the names are NumPy's
     from numpy import *  # noqa: F403  # pyright: ignore[reportWildcardImportFromLibrary]
-    from numpy import fft, linalg
 else:
     from . import fft, linalg
 

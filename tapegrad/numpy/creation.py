@@ -28,7 +28,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if not isinstance(fill_value, Tracer):
         return np.full(shape, fill_value, dtype, **kwargs)
     made: Any = np.broadcast_to(fill_value, shape)
-    return made if dtype is None else made.astype(dtype)
+    return np.copy(made) if dtype is None else made.astype(dtype)
 
 
 FUNCTIONS[np.full] = full

@@ -39,10 +39,15 @@ def operator_power(x: Any, z: Any) -> Any:
     return math.nan if type(y) is complex and type(x) is not complex and type(z) is not complex else y
 
 
+_TWO: Any = 2  # the one int that Python has of it
+
+
 def _power_rule(g: Any, _y: Any, x: Any, z: Any) -> Any:
     """x̄ = ḡ z xᶻ⁻¹; with a constant z = 0 it is ḡ z."""
-    if type(z) is int and z == 2:
+    if z is _TWO:
         return g * (2 * x)
+    if hasattr(z, "dtype") and z.dtype.kind in "biu":  # whose arithmetic wraps around
+        z = z.astype(float)
     less = z - 1 if isinstance(z, Tracer) else z - (z != 0)
     try:
         return g * (z * operator_power(x, less))
@@ -93,7 +98,7 @@ _one_plus.defvjp("x")(lambda g, y, x: g * (x / y))
 
 
 def _larger(g: Any, x: Any, z: Any) -> Any:
-    return np.where(x > z, g, np.where(x == z, g / 2, 0))
+    return np.where(np.greater(x, z), g, np.where(np.equal(x, z), g / 2, 0))
 
 
 _LN2, _LN10 = math.log(2), math.log(10)
@@ -221,6 +226,8 @@ def refuse_out(name: str, out: Any) -> None:
 
 @composed(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
+    if isinstance(z, Tracer) and not _is_complex(z):
+        return np.angle(z._value, deg)  # 0 or pi: a constant
     made = np.arctan2(np.imag(z), np.real(z))
     return np.rad2deg(made) if deg else made
 
@@ -248,7 +255,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 def clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min: Any = None, max: Any = None) -> Any:
     refuse_out("clip", out)
     low, high = (a_min if min is None else min), (a_max if max is None else max)
-    made = a if low is None else np.maximum(a, low)
+    made = np.copy(a) if low is None is high else a if low is None else np.maximum(a, low)
     return made if high is None else np.minimum(made, high)
 
 

@@ -54,7 +54,7 @@ _pick = binary(_definition, QUICK | _BASIC | {tuple})(
 def getitem(x: Tracer, index: Any) -> Any:
     """`x[index]` of a traced array, for every index that ndarray takes."""
     if type(index) not in _BASIC:
-        index = tuple([_own(part) for part in index]) if type(index) is tuple else _own(index)
+        index = tuple([_own(part) for part in index]) if isinstance(index, tuple) else _own(index)
     made = _pick(x, index)
     if type(made._value) is np.ndarray:
         note_view(made, x)

@@ -74,6 +74,7 @@ def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any
         made = made if isinstance(made, Tracer) else overwrite(x, made)
         x._value = np.asarray(made._value)
         x._index, x._scope = made._index, made._scope
+        x.__class__ = type(made)  # a complete tape has tracers of its own
         return x
 
     return change
@@ -89,10 +90,10 @@ overwrite.defvjp("x")(lambda g, _y, _x, _value: None)
 
 
 def _refuse_views(x: Tracer) -> None:
-    views = x._scope.tape.live_views()
-    if any(view is x for view in views):
+    tape = x._scope.tape
+    if tape.is_view(x):
         what, there = "a view of a traced array was changed in place", "the array that it views would have to change"
-    elif any(np.may_share_memory(view._value, x._value) for view in views):
+    elif tape.has_view(x):
         what, there = "a traced array was changed in place while a view of it lives", "the view would have to change"
     else:
         return
@@ -122,6 +123,13 @@ setattr(Tracer, "__ifloordiv__", _in_place(_call))
 
 def _divmod(x: Any, z: Any) -> tuple[Any, Any]:
     return x // z, x % z
+
+
+_conjugate_number = e.conjugate.operator(lambda x: x.conjugate())
+
+
+def _conjugate(x: Tracer) -> Any:
+    return _conjugate_number(x) if x.dtype.kind == "c" else x  # as ndarray does
 
 
 def _iterate(x: Tracer) -> Iterator[Any]:
@@ -184,8 +192,9 @@ _METHODS: dict[str, Any] = {
     "real": property(lambda x: e.real(x)),
     "imag": property(lambda x: e.imag(x)),
     "flat": property(lambda x: structure.ravel(x)),
-    "conj": e.conjugate,
-    "conjugate": e.conjugate,
+    "conj": _conjugate,
+    "conjugate": _conjugate,
+    "__contains__": lambda x, value: bool(np.any(x._value == plain(value))),
     "reshape": _reshape,
     "transpose": _transpose,
     "astype": structure.astype,

@@ -79,8 +79,10 @@ def reshape(a: Any, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Any
 @composed(np.ravel)
 def ravel(a: Any, order: Any = "C") -> Any:
     order = _layout(a) if order == "A" or not np.shape(a) else order
-    if order != "K":
-        return _ravel(a, order)
+    if order != "K" or plain(a).flags.c_contiguous:
+        return _ravel(a, "C" if order == "K" else order)
+    if plain(a).flags.f_contiguous:
+        return _ravel(np.transpose(a), "C")
     labels = np.empty_like(plain(a), dtype=np.intp)  # laid out in memory as the array is
     labels[...] = np.arange(labels.size).reshape(labels.shape)
     return np.take(_ravel(a, "C"), np.ravel(labels, order))
@@ -131,11 +133,11 @@ def astype(
     dtype = np.dtype(dtype)
     if not np.can_cast(x.dtype, dtype, casting):
         raise TypeError(f"cannot cast from {x.dtype} to {dtype} according to the rule {casting!r}")
-    return _cast(x, dtype)
+    return x if dtype == x.dtype and not copy and isinstance(x._value, np.ndarray) else _cast(x, dtype)
 
 
 if hasattr(np, "astype"):
-    composed(np.astype)(lambda x, dtype, /, *, copy=True, device=None: astype(x, dtype))
+    composed(np.astype)(lambda x, dtype, /, *, copy=True, device=None: astype(x, dtype, copy=copy))
 
 
 @primitive

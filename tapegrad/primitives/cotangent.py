@@ -10,7 +10,6 @@ from ..errors import CotangentError
 from ..tracer import Spec, Tracer, dtype_of, shape_of, spec_of
 
 _add: Any = np.add.reduce
-_FLOAT64: Spec = ((), np.dtype(np.float64))
 
 
 def unbroadcast(g: Any, like: Any) -> Any:
@@ -76,7 +75,7 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
             f"the argument is {_show(spec)}",
             "return a number, an array, or None where there is no derivative",
         )
-    if given == spec or (given is float and spec == _FLOAT64):
+    if given == spec:
         return g
     if shape_of(given) != shape_of(spec):
         if not broadcasts:

@@ -11,7 +11,7 @@ import numpy as np
 from .. import tree
 from ..errors import PrimitiveError
 from ..tracer import DIRECT, FUNCTIONS, Tracer
-from .general import LEAVES, make_form, make_record
+from .general import LEAVES, closed_over, make_form, make_record
 from .rules import Definition
 from .single import single, takes_settings
 
@@ -81,8 +81,16 @@ def primitive(fun: Any = None, /, *, nondiff_argnames: str | Sequence[str] = ())
         )
     if isinstance(nondiff_argnames, str):
         nondiff_argnames = (nondiff_argnames,)
-    definition = Definition(fun, getattr(fun, "__name__", type(fun).__name__), nondiff_argnames)
-    return general(definition, fun)
+    name = getattr(fun, "__name__", type(fun).__name__)
+    definition = Definition(fun, name, nondiff_argnames, views=True)
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        y = fun(*args, **kwargs)
+        if has_tracer((y,), {}):
+            raise closed_over(name)
+        return y
+
+    return dress(general(definition, plain), definition, fun)
 
 
 def general(definition: Definition, plain: Callable[..., Any], sequence: bool = True) -> Any:

@@ -23,7 +23,7 @@ from ..tape import Entry, Outer, Scope, union
 from ..tracer import CompleteTracer, Tracer, dtype_of, is_inexact, shape_of, spec_of, tracer
 from .cotangent import conform
 from .forms import form
-from .rules import DROP, KEEP, Definition, Key, Placeholder, placeholder
+from .rules import DROP, KEEP, SHAPE, Definition, Key, Placeholder, placeholder
 
 # the types of an argument that need no second look
 LEAVES = frozenset(
@@ -124,10 +124,13 @@ def _all_at_once(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any)
     """The results of a rule for all arguments, by argument."""
     assert definition.joint is not None
     given = definition.joint.call(g, y, *args, **kwargs)
-    every: list[Key] = [*range(len(args)), *definition.keyword_only]
+    every: list[Key] = [*range(len(args)), *kwargs]
     carrying = [key for key in every if key not in definition.nondiff]
-    if len(carrying) == 1 and not (isinstance(given, (tuple, list)) and len(given) == 1):
-        return {carrying[0]: given}
+    if len(carrying) == 1:
+        (key,) = carrying
+        of_container = tree.is_node(args[key] if isinstance(key, int) else kwargs[key])
+        if not isinstance(given, (tuple, list)) or len(given) != 1 or (of_container and not tree.is_node(given[0])):
+            return {key: given}
     if isinstance(given, (tuple, list)):
         for keys in (carrying, every):
             if len(given) == len(keys):
@@ -145,6 +148,8 @@ def _leaves(r: Any, n: int, name: str, key: Key) -> Any:
     leaves = r
     if tree.is_node(r):
         leaves = tree.leaves(r, is_leaf=lambda x: x is None)
+        if len(leaves) != n:  # a None in the place of one in the container
+            leaves = tree.leaves(r)
     elif not hasattr(r, "shape") or not r.shape:
         leaves = ()
     if len(leaves) != n:
@@ -196,14 +201,20 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         edges = tuple([(k, leaf, n, t._index, t._scope.mask, t._spec) for k, leaf, n, t in found])
         mask = scope.mask
         if scope.complete:
+            plain = [_shown(a) if fate == SHAPE else a for a, fate in zip(plain, fates, strict=True)]
             y_fate, fates = KEEP, _KEEP_ALL
         elif min(fates, default=KEEP) != KEEP:
             plain = [a if fate == KEEP else _lesser(a, fate) for a, fate in zip(plain, fates, strict=True)]
         saved = tuple(plain)
         if tree.is_node(y) and y is not None:
-            return _several(definition, number, y, y_fate, saved, options, edges, scope)
+            made = _several(definition, number, y, y_fate, saved, options, edges, scope)
+            if definition.views:
+                parts = [leaf for leaf in tree.leaves(made) if isinstance(leaf, Tracer)]
+                for k, part in enumerate(parts):
+                    note_view(part, *[edge[3] for edge in found], *parts[:k])
+            return made
         if isinstance(y, Tracer):
-            raise _closed_over(name)
+            raise closed_over(name)
         if not is_inexact(y):
             return y
         i = next(scope.count)
@@ -211,16 +222,27 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         scope.record((i, mask, number, spec, y if y_fate == KEEP else _lesser(y, y_fate), saved, options, edges, None))
         made = tracer(y, i, scope, spec)
         if definition.views:
-            note_view(made, found[0][3])
+            note_view(made, *[edge[3] for edge in found])
         return made
 
     return record
 
 
-def note_view(made: Tracer, source: Tracer) -> None:
-    """Remember a tracer if its array shares memory with the one that it was made from."""
-    if type(made._value) is type(source._value) is np.ndarray and np.may_share_memory(made._value, source._value):
-        made._scope.tape.note_view(made)
+def note_view(made: Tracer, *sources: Tracer) -> None:
+    """Remember a tracer if its array shares memory with one that it was made from."""
+    value = made._value
+    for source in sources:
+        if (
+            type(value) is type(source._value) is np.ndarray
+            and (value is source._value or (value.base is not None and np.may_share_memory(value, source._value)))
+            and made is not source
+        ):
+            made._scope.tape.note_view(made, source)
+
+
+def _shown(value: Any) -> Any:
+    """A Python number as one that has a shape, for a rule that looks at it."""
+    return np.asarray(value)[()] if type(value) in (float, complex) else value
 
 
 def _lesser(value: Any, fate: int) -> Any:
@@ -231,11 +253,9 @@ def _lesser(value: Any, fate: int) -> Any:
 
 
 def _unwrap(key: Key, container: Any, found: list[tuple[Key, int, int, Tracer]]) -> Any:
-    """The container with plain values, its tracers added to those found; itself if there are none."""
+    """A copy of the container with plain values, its tracers added to those found."""
     leaves, structure = tree.flatten(container)
     traced = [(key, k, len(leaves), leaf) for k, leaf in enumerate(leaves) if type(leaf) in _TRACERS]
-    if not traced:
-        return container
     found += traced
     return structure.unflatten([leaf._value if type(leaf) in _TRACERS else leaf for leaf in leaves])
 
@@ -250,7 +270,7 @@ def _several(
     picks = []
     for position, value in enumerate(values):
         if isinstance(value, Tracer):
-            raise _closed_over(definition.name)
+            raise closed_over(definition.name)
         if is_inexact(value):
             index, spec = next(scope.count), spec_of(value)
             picks.append((index, scope.mask, PICK, spec, call, position, len(values)))
@@ -265,7 +285,7 @@ def _several(
     return structure.unflatten(values)
 
 
-def _closed_over(name: str) -> PrimitiveError:
+def closed_over(name: str) -> PrimitiveError:
     return PrimitiveError(
         f"the body of {name} returned a traced value",
         "a body runs on plain values; this one closed over a traced value",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import tree
-from ..errors import EscapedTracerError, InputError
+from ..errors import CotangentError, EscapedTracerError, InputError, TreeError
 from ..tape import Frame, escaped
 from ..tracer import Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
+from .cotangent import conform
 from .forms import INPUT
 
 
@@ -76,22 +77,52 @@ def _refused(leaf: Any, name: str, path: str) -> InputError:
     )
 
 
-def lower(frame: Frame, value: Any) -> Any:
-    """A value that leaves the frame, as the frames around it see it: a tracer of theirs, or plain."""
+def lower(frame: Frame, value: Any, apart: bool = False) -> Any:
+    """A value that leaves the frame, as the frames around it see it: a tracer of theirs, or plain.
+
+    Where the tape lives on, what is plain is to be an array `apart` from those that the tape holds.
+    """
     if isinstance(value, Tracer):
         scope = value._scope
-        if scope is frame.scope:
-            return value._value
         if scope.ended is not None:
             raise escaped(scope.ended)
-        mask = scope.mask & ~frame.bit if scope.tape is frame.tape else scope.mask
-        if not mask:
-            return value._value
-        return tracer(value._value, value._index, scope.tape.scope(mask), value._spec)
+        if scope.tape is not frame.tape or not scope.mask & frame.bit:
+            return value
+        mask = scope.mask & ~frame.bit
+        if mask:
+            return tracer(value._value, value._index, scope.tape.scope(mask), value._spec)
+        return value._value.copy() if apart and type(value._value) is np.ndarray else value._value
     if tree.is_node(value) and value is not None:
         leaves, structure = tree.flatten(value)
-        return structure.unflatten([lower(frame, leaf) for leaf in leaves]) if leaves else value
+        return structure.unflatten([lower(frame, leaf, apart) for leaf in leaves]) if leaves else value
     return value
+
+
+def seeds(name: str, cotangent: Any, structure: Any, outputs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """The cotangents of the outputs that depend on the inputs, by index, from what a caller passed.
+
+    `structure` is that of the output, None of a leaf, and `outputs` has index and spec of each leaf.
+    """
+    given: Sequence[Any] = [cotangent]
+    if structure is not None:
+        given, passed = tree.flatten(cotangent)
+        if passed != structure:
+            raise TreeError(
+                f"the pullback of {name} got a cotangent of another structure than its output",
+                f"output {structure}, cotangent {passed}",
+                "pass a cotangent for each leaf of the output, in the same containers",
+            )
+    for c, (index, spec) in zip(given, outputs):
+        if index is None:
+            continue
+        try:
+            yield index, conform(float(c) if type(c) is int else c, spec, name, "output")
+        except CotangentError:
+            raise CotangentError(
+                f"the pullback of {name} got a cotangent of {describe(c)}",
+                f"the output has shape {shape_of(spec)}, dtype {dtype_of(spec)}",
+                "pass an array like the output",
+            ) from None
 
 
 def zeros(leaf: Any) -> Any:
@@ -106,12 +137,15 @@ def finish(leaf: Any, g: Any) -> Any:
     """A cotangent as the caller gets it: of the leaf's own kind, in memory of its own."""
     if g is None:
         return zeros(leaf)
+    kind = type(plain(leaf))
     if isinstance(g, Tracer):
-        return g
-    kind = type(leaf._value if isinstance(leaf, Tracer) else leaf)
+        if kind is complex:
+            return g.item() + 0j
+        return g.item() if kind in (float, int) and g._spec is not float else g
     if kind is np.ndarray:
-        if type(g) is not np.ndarray:
-            return np.array(g, dtype_of(spec_of(plain(leaf))))
+        dtype = plain(leaf).dtype
+        if type(g) is not np.ndarray or g.dtype != dtype:
+            return np.array(g, dtype)
         return g if g.base is None and _references(g) <= _ALONE and g.flags.writeable else g.copy()
     if kind is int or kind is float:
         return g if type(g) is float else float(g)

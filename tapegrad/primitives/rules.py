@@ -21,6 +21,14 @@ DROP, SHAPE, KEEP = 0, 1, 2  # what the tape holds of a value: nothing, a placeh
 REFUSED = ("out", "where", "initial")  # parameters of NumPy's that no rule knows
 
 
+def _unread(self: Placeholder, *_: Any, **__: Any) -> Any:
+    raise RuleError(
+        "a rule read the values of a parameter whose name begins with an underscore",
+        f"such a value is not kept on the tape; here it had shape {self.shape}, dtype {self.dtype}",
+        "take the underscore from the parameter's name",
+    )
+
+
 class Placeholder:
     """What a rule gets for a parameter that begins with an underscore: shape and dtype without the values."""
 
@@ -58,14 +66,14 @@ class Placeholder:
         if func in (np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like):
             empty = np.broadcast_to(np.zeros((), self.dtype), self.shape)
             return func(*(empty if a is self else a for a in args), **kwargs)
-        return self.__array__()
+        return _unread(self)
 
-    def __array__(self, *_: Any, **__: Any) -> Any:
-        raise RuleError(
-            "a rule read the values of a parameter whose name begins with an underscore",
-            f"such a value is not kept on the tape; here it had shape {self.shape}, dtype {self.dtype}",
-            "take the underscore from the parameter's name",
-        )
+    __hash__ = None  # type: ignore[assignment]
+    __array__ = __bool__ = __float__ = __int__ = __complex__ = __iter__ = __getitem__ = __getattr__ = _unread
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _unread
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _unread
+    __pow__ = __rpow__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __matmul__ = __rmatmul__ = _unread
+    __neg__ = __pos__ = __abs__ = _unread
 
 
 def _is_array(value: Any) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import numbers
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from .general import LEAVES, make_form, make_record
 from .rules import Definition
 
 _OPTIONS = frozenset({"casting", "dtype", "order", "signature", "subok"})  # of a ufunc, that its rules need not know
+
+_ATTRIBUTES = ("nin", "nout", "nargs", "types", "identity", "reduce", "accumulate", "reduceat", "outer", "at")
 
 
 def elementwise(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
@@ -78,9 +81,7 @@ def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., 
                 )
         return slow(functools.partial(ufunc, **kwargs))(*args)
 
-    make: Any = None
-    if quick(definition):
-        make = unary(definition) if ufunc.nin == 1 else binary(definition)
+    make: Any = (unary if ufunc.nin == 1 else binary)(definition) if quick(definition) else None
     short: Any = slow(ufunc)
     if make is not None:
         made = make(ufunc, short)
@@ -103,8 +104,10 @@ def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., 
             except ArithmeticError:
                 return edge(ufunc, *args)
 
-        return make(operate, slow(guarded))
+        return cast(Any, make)(operate, slow(guarded))
 
+    for name in _ATTRIBUTES:
+        setattr(call, name, getattr(ufunc, name))
     call.operator = operator  # type: ignore[attr-defined]
     DIRECT[ufunc] = short
     UFUNCS[ufunc] = call
@@ -123,8 +126,18 @@ def _operand(a: Any) -> Any:
     """An operand that is not a plain number or array: an array if it can be one, else NotImplemented."""
     if isinstance(a, (list, tuple)):
         return FUNCTIONS[np.array](a)
-    if isinstance(a, (np.ndarray, np.generic)) or getattr(a, "__array_ufunc__", None) is not None:
+    if isinstance(a, np.memmap):
+        return np.asarray(a)
+    if isinstance(a, np.ndarray):
+        raise PrimitiveError(
+            f"a traced value met a {type(a).__module__}.{type(a).__name__}",
+            "what a subclass of ndarray does differently has no derivative rule",
+            "pass a plain array: numpy.asarray(x)",
+        )
+    if isinstance(a, np.generic) or getattr(a, "__array_ufunc__", None) is not None:
         return a
+    if isinstance(a, numbers.Real):
+        return float(a)
     return np.asarray(a) if hasattr(a, "__array__") and not hasattr(a, "__array_ufunc__") else NotImplemented
 
 

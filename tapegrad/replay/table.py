@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import tree
 from ..errors import OutputError
-from ..primitives.cotangent import conform
 from ..primitives.forms import DEFINITIONS, INPUT, LIFT, NAMES, PULL
 from ..primitives.general import PICK
+from ..primitives.recording import seeds
 from ..primitives.rules import Key
 from ..tape import Entry, Frame, Outer
 from ..tracer import Spec, dtype_of, plain, shape_of, spec_of
@@ -65,6 +65,7 @@ class ReadableTape:
         entries: list[Entry],
         arguments: Arguments,
         names: list[str],
+        structure: Any,
         outputs: list[tuple[int | None, Spec | None]],
         value: Any,
     ) -> None:
@@ -72,7 +73,7 @@ class ReadableTape:
         self._frame = frame
         self._entries = [e for e in entries if e[1] & frame.bit]
         self._arguments = arguments
-        self._outputs = outputs
+        self._structure, self._outputs = structure, outputs
         self._cotangents: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}  # of rows, by index
         self._rows: list[Row] = []
@@ -87,7 +88,7 @@ class ReadableTape:
 
     def _add(self, index: int, operation: str, inputs: tuple[Any, ...], value: Any) -> None:
         shape: tuple[int, ...] = ()
-        dtype: Any = f"{len(value)} outputs" if isinstance(value, (tuple, list)) else ""
+        dtype: Any = f"{len(tree.leaves(value))} outputs" if tree.is_node(value) else ""
         if not dtype:
             spec = spec_of(value)
             shape, dtype = shape_of(spec), spec.__name__ if isinstance(spec, type) else dtype_of(spec)
@@ -146,7 +147,9 @@ class ReadableTape:
         %2 = multiply(%1, %0): gets 1.0, sends 2.0 to %1, 6.0 to %0
         %1 = multiply(3.0, %0): gets 2.0, sends 6.0 to %0
         """
-        cots: dict[int, Any] = dict(self._seeds(cotangent))
+        cots: dict[int, Any] = {}
+        for index, c in self._seeds(cotangent):
+            cots[index] = c if index not in cots else cots[index] + c
         self._cotangents = cots
         bit, scopes = self._frame.bit, Outer(self._frame)
         for e in reversed(self._entries):
@@ -162,18 +165,18 @@ class ReadableTape:
             yield Step(self._rows[self._numbers[e[0]]], g, sends)
 
     def _seeds(self, cotangent: Any) -> Iterator[tuple[int, Any]]:
-        given = [cotangent] if len(self._outputs) == 1 and not tree.is_node(cotangent) else tree.leaves(cotangent)
         if cotangent is None:
-            if len(self._outputs) != 1 or (self._outputs[0][1] is not None and shape_of(self._outputs[0][1])):
+            (spec,) = [spec for _, spec in self._outputs] if self._structure is None else [None]
+            if spec is not None and shape_of(spec):
+                spec = None
+            if spec is None and any(index is not None for index, _ in self._outputs):
                 raise OutputError(
                     f"the output of {self._frame.name} is not one number",
                     f"it is {_short(self.value)}",
                     "pass a cotangent like it: tape.backward(cotangent)",
                 )
-            given = [1.0]
-        for c, (index, spec) in zip(given, self._outputs, strict=True):
-            if index is not None and spec is not None:
-                yield index, conform(float(c) if type(c) is int else c, spec, self._frame.name, "output")
+            cotangent = 1.0
+        return seeds(self._frame.name, cotangent, self._structure, self._outputs)
 
     def backward(self, cotangent: Any = None) -> tuple[Any, ...]:
         """Read the tape backward, and keep the cotangents for the table.

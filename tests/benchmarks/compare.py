@@ -5,7 +5,8 @@
 Libraries that are not installed are left out. Before anything is timed, values and gradients are compared.
 All contenders take turns within one run, so that a machine that is slow for a while is slow for all of
 them; a figure is the median over the turns of (time / time by hand in the same turn), in brackets the
-ratio of the fastest turns. NumPy and PyTorch get as many threads as OMP_NUM_THREADS says, else one.
+ratio of the fastest turns. The last row tells microseconds. NumPy and PyTorch get as many threads as
+OMP_NUM_THREADS says, else one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
@@ -36,6 +38,7 @@ import tapegrad
 
 Run = Callable[[], Any]
 TURN = 2e-3  # seconds that a contender runs, at least, when it is its turn
+LENGTHS = (200, 2_000, 20_000, 200_000)  # rounds of five operations, of the long chain
 HAND = "NumPy"
 
 
@@ -205,12 +208,12 @@ def _figure(x: float) -> str:
     return f"{x:.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"
 
 
-def million(repeats: int = 3) -> str:
+def million() -> str:
     """Whether the time of a chain grows as its length: the price of an operation at a thousand and at a million."""
     lines = ["", "a long chain, tapegrad, forward and backward:"]
-    for rounds in (200, 2_000, 20_000, 200_000):
+    for rounds in LENGTHS:
         f = tapegrad.grad(chain(numpy, rounds))
-        best = _best(lambda: f(0.7), repeats if rounds > 2_000 else 20)
+        best = _best(lambda: f(0.7), 3 if rounds > 2_000 else 20)
         lines.append(f"{5 * rounds:>10,} operations {best:9.4f} s {1e6 * best / (5 * rounds):6.3f} µs an operation")
     return "\n".join(lines)
 
@@ -220,12 +223,11 @@ def million(repeats: int = 3) -> str:
 
 def machine() -> str:
     versions = [f"Python {platform.python_version()}", f"NumPy {numpy.__version__}", f"tapegrad {tapegrad.__version__}"]
-    for title, module in (("autograd", "autograd"), ("PyTorch", "torch"), ("micrograd", "micrograd")):
+    for title, package in (("autograd", "autograd"), ("PyTorch", "torch"), ("micrograd", "micrograd")):
         try:
-            version = getattr(importlib.import_module(module), "__version__", "")
-        except ImportError:
-            version = "not installed"
-        versions.append(f"{title} {version}".strip())
+            versions.append(f"{title} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            versions.append(f"no {title}")
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     return f"{_processor()}, {os.cpu_count()} cores; threads: {threads}\n{', '.join(versions)}"
 

@@ -166,7 +166,9 @@ def check_moves(call: Case, twice: bool = True) -> None:
     value, pullback = tg.vjp(f, *args)
     single, pullback_of_single = tg.vjp(f, *[cast(arg, np.float32) for arg in args])
     g = tree.map(np.ones_like, value)
-    of_single = tree.map(lambda c, y: np.asarray(c, np.asarray(y).dtype)[()] if np.ndim(c) == 0 else c.astype(y.dtype), g, single)
+    of_single = tree.map(
+        lambda c, y: np.asarray(c, np.asarray(y).dtype)[()] if np.ndim(c) == 0 else c.astype(y.dtype), g, single
+    )
     for got, want, arg in zip(pullback_of_single(of_single), pullback(g), args, strict=True):
         assert np.asarray(got).dtype == np.asarray(cast(arg, np.float32)).dtype
         np.testing.assert_allclose(got, want)

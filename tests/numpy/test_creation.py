@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,8 @@ def test_filled_with_a_traced_number_is_ones_own() -> None:
         return np.sum(y)
 
     assert tg.grad(f)(1.5) == 6
+    assert tg.grad(lambda x: np.sum(operator.iadd(tnp.full((2, 3), x), 1)))(array(3)).tolist() == [2, 2, 2]
+    assert tg.grad(lambda x: np.sum(operator.iadd(tnp.full_like(X, x), 1)))(array(3)).tolist() == [2, 2, 2]
 
 
 def test_integers_filled_with_a_traced_number_are_plain() -> None:

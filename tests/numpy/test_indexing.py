@@ -242,7 +242,9 @@ def test_item_and_tolist_keep_the_trace() -> None:
     check_grads(f, (x,))
 
 
-@pytest.mark.parametrize("x", [1.5, np.float64(1.5), np.float32(1.5), np.array(1.5), np.array([[1.5]]), 1.5j, np.array(1j)])
+@pytest.mark.parametrize(
+    "x", [1.5, np.float64(1.5), np.float32(1.5), np.array(1.5), np.array([[1.5]]), 1.5j, np.array(1j)]
+)
 def test_item_of_one_number(x: Any) -> None:
     value, pullback = tg.vjp(lambda x: x.item(), x)
     assert_same(value, x.item() if hasattr(x, "item") else x)

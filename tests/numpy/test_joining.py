@@ -252,7 +252,9 @@ def test_numpys_own_array_refuses() -> None:
                 tg.grad(lambda x, make=make, parts=parts: np.sum(make(parts(x))))(1.5)
 
 
-@pytest.mark.parametrize("call", [lambda a: tnp.split(a, 2), lambda a: tnp.array_split(a, 2), lambda a: tnp.hsplit(a, 2)])
+@pytest.mark.parametrize(
+    "call", [lambda a: tnp.split(a, 2), lambda a: tnp.array_split(a, 2), lambda a: tnp.hsplit(a, 2)]
+)
 def test_parts_of_lists_of_traced_numbers(call: Any) -> None:
     try:
         value, slope = tg.value_and_grad(lambda x: np.sum(call([x, 3 * x])[1]))(1.5)
