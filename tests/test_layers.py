@@ -35,6 +35,7 @@ ORDER = """
     numpy.elementwise  numpy.structure  numpy.creation  numpy.sorting  numpy.linalg  numpy.fft
     numpy.joining
     numpy.indexing  numpy.reductions  numpy.products
+    numpy.norms  numpy.subscripts
     numpy.operators
     numpy
     nn  flatten_util

@@ -12,7 +12,19 @@ import numpy as _numpy
 
 from ..tracer import FUNCTIONS as _FUNCTIONS
 from ..tracer import UFUNCS as _UFUNCS
-from . import creation, elementwise, indexing, joining, operators, products, reductions, sorting, structure
+from . import (
+    creation,
+    elementwise,
+    indexing,
+    joining,
+    norms,
+    operators,
+    products,
+    reductions,
+    sorting,
+    structure,
+    subscripts,
+)
 
 if TYPE_CHECKING:  # to a checker and an editor the names are NumPy's
     from numpy import *  # noqa: F403  # pyright: ignore[reportWildcardImportFromLibrary]

@@ -256,6 +256,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no workload is called {unknown[0]!r}: choose from {', '.join(WORKLOADS)}")
     print(machine(), "\n", flush=True)
+    others = [name for name in CONTENDERS if name != HAND]
     rows = []
     for work in [WORKLOADS[name] for name in options.workload or WORKLOADS]:
         print(f"... {work.title}", file=sys.stderr, flush=True)
@@ -264,8 +265,8 @@ def main() -> None:
         taken = measure(runs, options.seconds)
         hand = taken[HAND]
         row = [work.title, f"{_figure(1e6 * statistics.median(hand))} ({_figure(1e6 * min(hand))}) µs"]
-        rows.append(row + [cell(work, taken[name], hand) if name in taken else "-" for name in CONTENDERS if name != HAND])
-    head = ["", f"{HAND} by hand = 1", *[name for name in CONTENDERS if name != HAND]]
+        rows.append(row + [cell(work, taken[name], hand) if name in taken else "-" for name in others])
+    head = ["", f"{HAND} by hand = 1", *others]
     keep = [k for k in range(len(head)) if k < 2 or any(row[k] != "-" for row in rows)]
     print(table([[row[k] for k in keep] for row in [head, *rows]]))
     print("\nmedian, and the best in brackets; values and gradients were found equal before")

@@ -1,8 +1,18 @@
 """What is timed is right: on each workload all contenders that are installed give the same numbers."""
 
+import sys
+
 import pytest
 from compare import HAND, check, contenders, measure, million
 from workloads import WORKLOADS
+
+
+@pytest.fixture(autouse=True)
+def recursion_limit():
+    """One of the contenders raises it."""
+    limit = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

@@ -28,10 +28,9 @@ LIKE = [
 ]
 
 
-@pytest.mark.parametrize("door", DOORS)
 @table(*LIKE)
-def test_value(call: Case, door: str) -> None:
-    check_value(call, door, ulps=0)
+def test_value(call: Case) -> None:
+    check_value(call, ulps=0)
 
 
 @pytest.mark.parametrize("door", DOORS)

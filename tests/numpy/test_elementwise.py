@@ -145,6 +145,7 @@ PAIRS = [
     ((0,), (1,)),
     ((2, 0), ()),
 ]
+BROADCAST = [((2, 1), (3,)), ((), (2,)), ((2,), (1, 1)), ((0,), (1,))]
 
 
 def of_one(function: np.ufunc, shape: tuple[int, ...], dtype: Any = np.float64) -> Case:
@@ -168,23 +169,21 @@ def kinds(takes_complex: bool) -> list[Any]:
 # values
 
 
-@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("function", UNARY, ids=lambda f: f.__name__)
-def test_value_of_one(function: np.ufunc, door: str) -> None:
+def test_value_of_one(function: np.ufunc) -> None:
     for dtype in [np.float16, np.longdouble, *kinds(_takes_complex(function))]:
         for shape in SHAPES:
-            check_value(of_one(function, shape, dtype), door, ulps=0)
+            check_value(of_one(function, shape, dtype), ulps=0)
     for x in of_one(function, (2,)).args[0]:
         for number in (float(x), x, np.float32(x)):
-            check_value(case(function, number), door, ulps=0)
+            check_value(case(function, number), ulps=0)
 
 
-@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("function", BINARY, ids=lambda f: f.__name__)
-def test_value_of_two(function: np.ufunc, door: str) -> None:
+def test_value_of_two(function: np.ufunc) -> None:
     for dtype in kinds(_takes_complex(function)):
         for shapes in PAIRS:
-            check_value(of_two(function, *shapes, dtype=dtype), door, ulps=0)
+            check_value(of_two(function, *shapes, dtype=dtype), ulps=0)
     x, z = (float(a) for a in of_two(function, (), ()).args)
     a, b = of_two(function, (2,), (2,)).args
     for args in [
@@ -196,35 +195,33 @@ def test_value_of_two(function: np.ufunc, door: str) -> None:
         (x, b.astype("f")),
         (a, b.astype("f")),
     ]:
-        check_value(case(function, *args), door, ulps=0)
+        check_value(case(function, *args), ulps=0)
     for args in [(a, [1, 2]), ([1, 2], b), (a, (1, 2)), (a, np.array([1, 2])), (3, b), (a, np.int64(2)), (a, True)]:
-        check_value(case(function, *args), door, ulps=0)
+        check_value(case(function, *args), ulps=0)
 
 
 def _takes_complex(function: np.ufunc) -> bool:
     return (UNARY.get(function) or BINARY[function])[-1]
 
 
-@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.filterwarnings("ignore:numpy.fix is deprecated")
 @table(*CONSTANT)
-def test_value_of_constants(call: Case, door: str) -> None:
-    check_value(call, door, ulps=0)
+def test_value_of_constants(call: Case) -> None:
+    check_value(call, ulps=0)
 
 
-@pytest.mark.parametrize("door", DOORS)
 @table(*OTHERS)
-def test_value_of_others(call: Case, door: str) -> None:
-    check_value(call, door)
-    check_value(call.astype(np.float32), door)
+def test_value_of_others(call: Case) -> None:
+    check_value(call)
+    check_value(call.astype(np.float32))
 
 
 def test_dtype_argument() -> None:
     x = array(3)
     for f in (np.add, np.multiply, np.arctan2):
-        check_value(Case(f, (x, x), {"dtype": np.float32}), "np")
-        check_value(Case(f, (x.astype("f"), 2.0), {"dtype": np.float64}), "tnp")
-    check_value(Case(np.exp, (x,), {"dtype": np.float32}), "np")
+        check_value(Case(f, (x, x), {"dtype": np.float32}))
+        check_value(Case(f, (x.astype("f"), 2.0), {"dtype": np.float64}))
+    check_value(Case(np.exp, (x,), {"dtype": np.float32}))
     check_grads(lambda x: np.exp(x, dtype=np.float64), (x.astype("f"),), order=1)
     assert tg.grad(lambda x: np.sum(np.sin(x, dtype=np.float32)))(x).dtype == np.float64
     assert tg.vjp(lambda x: np.sin(x, casting="same_kind"), x)[0].dtype == np.float64
@@ -247,16 +244,16 @@ def test_derivatives_of_one(function: np.ufunc) -> None:
 
 @pytest.mark.parametrize("function", BINARY, ids=lambda f: f.__name__)
 def test_derivatives_of_two(function: np.ufunc) -> None:
-    for shapes in PAIRS:
+    for shapes in BROADCAST:
         check_grads(function, of_two(function, *shapes).args, order=1)
-    check_derivatives(of_two(function, (2,), (2, 1)))
+    check_derivatives(of_two(function, (1,), (2, 1)))
     x, z = (float(a) for a in of_two(function, (), ()).args)
     a, b = of_two(function, (2,), (2,)).args
     check_grads(function, (x, z))
-    check_grads(lambda a: function(a, z), (a,))
-    check_grads(lambda b: function(x, b), (b,))
+    check_grads(lambda a: function(a, z), (a[:1],))
+    check_grads(lambda b: function(x, b), (b[:1],))
     check_grads(lambda b: function(2, b), (b,), order=1)
-    for one, other in [(np.float32(x), z), (a.astype("f"), z), (x, b.astype("f")), (a, b.astype("f"))]:
+    for one, other in [(a.astype("f"), z), (np.float64(x), b.astype("f"))]:
         check_grads(function, (one, other), order=1)
     if _takes_complex(function):
         check_derivatives(of_two(function, (), (1,), dtype=np.complex128))
@@ -482,16 +479,15 @@ POINTS: list[tuple[str, Callable[[Any], Any], float, float, float, float]] = [
 @pytest.mark.parametrize(
     ("f", "x", "expected"), [pytest.param(f, x, want, id=f"{name} at {x:g}") for name, f, x, *want in POINTS]
 )
-@pytest.mark.parametrize("kind", [float, np.float64, np.array], ids=["float", "float64", "array"])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, on the way to inf and nan
-def test_special_points(f: Callable[[Any], Any], x: float, expected: list[float], kind: Any) -> None:
-    x = kind(x)
-    got = [tg.value_and_grad(f)(x)[0], tg.grad(f)(x), tg.grad(lambda x: tg.grad(f)(x))(x)]
-    assert type(got[1]) is type(got[2]) is type(x)
-    for value, want in zip(got, expected, strict=True):
-        assert float(value) == pytest.approx(
-            want, rel=1e-10 if abs(x) > 1e5 else 1e-13, abs=0 if want else 1e-15, nan_ok=True
-        )
+def test_special_points(f: Callable[[Any], Any], x: float, expected: list[float]) -> None:
+    for kind in (float, np.float64, np.array):
+        point = kind(x)
+        got = [tg.value_and_grad(f)(point)[0], tg.grad(f)(point), tg.grad(lambda x: tg.grad(f)(x))(point)]
+        assert type(got[1]) is type(got[2]) is type(point)
+        rel = 1e-10 if abs(x) > 1e5 else 1e-13
+        for value, want in zip(got, expected, strict=True):
+            assert float(value) == pytest.approx(want, rel=rel, abs=0 if want else 1e-15, nan_ok=True)
 
 
 @pytest.mark.parametrize("n", range(7))

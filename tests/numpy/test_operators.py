@@ -100,8 +100,9 @@ def test_derivatives(kind: str, symbol: str) -> None:
             continue
         check_grads(lambda x, z=z: f(x, z), (x,), order=1)
         check_grads(lambda x, z=z: f(z, x), (x,), order=1)
-    check_grads(f, (x, 0.7), order=order)
-    check_grads(f, (1.7, x), order=order)
+    some = x[:1] if np.ndim(x) else x
+    check_grads(f, (some, 0.7), order=order)
+    check_grads(f, (1.7, some), order=order)
     check_grads(f, (x, array(2, 3, seed=4) + 0.5), order=1)
 
 
@@ -183,17 +184,16 @@ EDGES: list[tuple[str, Callable[[Any], Any], float, float, float]] = [
 
 
 @pytest.mark.parametrize(("f", "x", "value", "slope"), [pytest.param(*e[1:], id=f"{e[0]} at {e[2]}") for e in EDGES])
-@pytest.mark.parametrize("kind", [float, np.float64, np.array], ids=["float", "float64", "array"])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_edges(f: Callable[[Any], Any], x: float, value: float, slope: float, kind: Any) -> None:
-    got, g = tg.value_and_grad(f)(kind(x))
-    np.testing.assert_array_equal(got, value)
-    np.testing.assert_allclose(g, slope, rtol=1e-13)
-    assert type(got) is (float if kind is float else np.float64)
-    assert type(g) is type(kind(x))
-    np.testing.assert_array_equal(f(np.float64(x)), value)  # which is what NumPy gives
-    second = tg.grad(tg.grad(f))(kind(x))
-    assert type(second) is type(kind(x))
+def test_edges(f: Callable[[Any], Any], x: float, value: float, slope: float) -> None:
+    np.testing.assert_array_equal(f(np.float64(x)), value)  # what NumPy gives
+    for kind in (float, np.float64, np.array):
+        got, g = tg.value_and_grad(f)(kind(x))
+        np.testing.assert_array_equal(got, value)
+        np.testing.assert_allclose(g, slope, rtol=1e-13)
+        assert type(got) is (float if kind is float else np.float64)
+        assert type(g) is type(kind(x))
+        assert type(tg.grad(tg.grad(f))(kind(x))) is type(kind(x))
 
 
 def test_edges_of_two_traced_numbers() -> None:
