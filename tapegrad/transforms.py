@@ -142,7 +142,7 @@ class _ValueAndGrad(_Transform[P, R]):
     def __reduce__(self) -> Any:
         return type(self), (self.fun, self.argnums, self.has_aux, self.holomorphic, self.kind)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         argnums = self.argnums
         aux: Any = None
         frame = Frame(self.title)
@@ -215,7 +215,9 @@ def _scalar(out: Any, frame: Frame, holomorphic: bool) -> tuple[int | None, Spec
     return (out._index if traced else None), spec
 
 
-def grad(fun: Callable[P, Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Any:
+def grad(
+    fun: Callable[P, Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[P, Any]:
     """The gradient of a function that returns one real number, as a function of the same arguments.
 
     Args:
@@ -245,7 +247,7 @@ def grad(fun: Callable[P, Any], argnums: Argnums = 0, has_aux: bool = False, hol
 
 def value_and_grad(
     fun: Callable[P, Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
-) -> Any:
+) -> Callable[P, tuple[Any, Any]]:
     """The value of a function and its gradient, computed together; arguments as for `grad`.
 
     Returns:
