@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import PrimitiveError
+from ..errors import MissingRuleError, PrimitiveError
 from ..primitives.define import array_function, composed, primitive
 from ..primitives.forms import through
 from ..primitives.ufuncs import constant, elementwise
@@ -68,8 +68,19 @@ def _quotient(g: Any, z: Any) -> Any:
         return np.divide(g, z)
 
 
+def refuse_kink(name: str, x: Any, y: Any) -> None:
+    """Raise where a second derivative is asked for at y = 0, the tip of a cone: there is none."""
+    if isinstance(y, Tracer) and np.size(x) and np.any(y._value == 0):
+        raise MissingRuleError(
+            f"{name} has no second derivative where it is 0",
+            "its slope jumps there, and the slope 0 that it is given says nothing of the curvature",
+            "differentiate the sum of the squares instead: numpy.sum(x * x)",
+        )
+
+
 def _over(x: Any, y: Any) -> Any:
-    """x / y where |x| <= y, and 0 where both are 0."""
+    """x / y where |x| <= y, and 0 where both are 0, as hypot needs it."""
+    refuse_kink("hypot", x, y)
     zero = y == 0
     return np.where(zero, 0, x) / np.where(zero, 1, y)
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import MissingRuleError
 from ..primitives.define import composed, primitive
 from ..tracer import plain
+from .elementwise import refuse_kink
 from .joining import asarray
 from .reductions import Axis, _axes, _conjugate, _count, _ratio, _shape, _spread
 
@@ -22,6 +23,7 @@ def _norm(x: Any, ord: Any, axis: Axis, keepdims: bool) -> Any:
 @_norm.defvjp("x")
 def _(g: Any, y: Any, x: Any, ord: Any, axis: Axis, _keepdims: bool) -> Any:
     """x̄ = ḡ x* / y for the Euclidean norm, ḡ (|x| / y)ᵖ⁻¹ x* / |x| for the others; 0 where y or x is 0."""
+    refuse_kink("norm", x, y)
     shape = _shape(x)
     g, y = _spread(g, shape, axis), _spread(y, shape, axis)
     if ord in (None, 2, "fro", "f"):

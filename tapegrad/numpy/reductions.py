@@ -19,6 +19,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..errors import PrimitiveError
 from ..primitives.define import array_function, composed
 from ..tracer import FUNCTIONS, METHODS, Tracer
+from .elementwise import refuse_kink
 from .joining import asarray
 
 Axis = int | tuple[int, ...] | None
@@ -221,6 +222,7 @@ def _(g: Any, _y: Any, a: Any, *settings: Any) -> Any:
 @std.defvjp("a")
 def _(g: Any, y: Any, a: Any, *settings: Any) -> Any:
     """x̄ = ḡ (x − m)* / (n − ddof) y."""
+    refuse_kink("std", a, y)
     return _deviation(_ratio(g, y), a, *settings)
 
 
