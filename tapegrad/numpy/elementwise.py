@@ -137,6 +137,7 @@ fmin        = elementwise(np.fmin,         lambda g, _y, x, z: np.where(np.isnan
                                                                                   lambda g, _y, x, z: np.where(np.isnan(x), g, _larger(g, x, z)))
 copysign    = elementwise(np.copysign,     lambda g, _y, x, z: g * (np.sign(x) * np.copysign(1, z)),
                                                                                   lambda g, _y, _x, _z: None)
+nextafter   = elementwise(np.nextafter,    through,                               lambda g, _y, _x, _z: None)
 heaviside   = elementwise(np.heaviside,    lambda g, _y, _x, _z: None,            lambda g, _y, x, _z: np.where(x == 0, g, 0))
 ldexp       = elementwise(np.ldexp,        lambda g, _y, _x, z: np.ldexp(g, z))
 
@@ -177,7 +178,7 @@ degrees     = elementwise(np.degrees,    lambda g, _y, _x: np.degrees(g))
 
 # derivative zero wherever there is one: the result carries none, and is plain
 for _function in (
-    *(np.floor, np.ceil, np.rint, np.trunc, np.floor_divide, np.signbit, np.spacing, np.nextafter),
+    *(np.floor, np.ceil, np.rint, np.trunc, np.floor_divide, np.signbit, np.spacing),
     *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
     *(np.isfinite, np.isinf, np.isnan, np.logical_and, np.logical_or, np.logical_not, np.logical_xor),
     *(np.around, np.round, np.fix, np.isclose, np.allclose, np.array_equal, np.array_equiv, np.isreal),

@@ -147,6 +147,8 @@ def _cross_along(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = 
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    if 2 in (a.shape[-1], b.shape[-1]):
+        np.cross(np.zeros(a.shape[-1]), np.zeros(b.shape[-1]))  # warns, or raises, as this NumPy does
     flat = a.shape[-1] == b.shape[-1] == 2
     y = _cross(*[np.concatenate([x, np.zeros_like(x[..., :1])], -1) if x.shape[-1] == 2 else x for x in (a, b)])
     return y[..., 2] if flat else np.moveaxis(y, -1, axisc)

@@ -110,7 +110,7 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
                     DIRECT[plain] = quick
             return quick(*args, **kwargs)
         for a in (*args, *kwargs.values()) if kwargs else args:
-            if type(a) not in LEAVES and has_tracer(args, kwargs):
+            if type(a) not in LEAVES and _is_traced(a):
                 if not sequence and args and isinstance(args[0], (list, tuple)):
                     args = (FUNCTIONS[np.array](args[0]), *args[1:])
                 return record(*args, **kwargs)
@@ -128,12 +128,13 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
 
 def has_tracer(args: Any, kwargs: Any) -> bool:
     """Whether there is a tracer among the arguments of a call, in containers too."""
-    for a in (*args, *kwargs.values()):
-        if isinstance(a, Tracer):
-            return True
-        if type(a) not in LEAVES and tree.is_node(a) and any(isinstance(leaf, Tracer) for leaf in tree.leaves(a)):
-            return True
-    return False
+    return any([type(a) not in LEAVES and _is_traced(a) for a in (*args, *kwargs.values())])
+
+
+def _is_traced(a: Any) -> bool:
+    return isinstance(a, Tracer) or (
+        tree.is_node(a) and any([isinstance(leaf, Tracer) for leaf in tree.leaves(a)])
+    )
 
 
 def dress(call: Any, definition: Definition, like: Any) -> Any:

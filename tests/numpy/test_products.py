@@ -217,7 +217,13 @@ def test_cross(a: Shape, b: Shape, axes: Any) -> None:
 @pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors")
 @pytest.mark.parametrize(("a", "b"), [((2,), (2,)), ((2,), (3,)), ((2, 3), (2,)), ((3, 2), (2,))])
 def test_cross_of_vectors_in_the_plane(a: Shape, b: Shape) -> None:
-    check_pair(np.cross, a, b)
+    try:
+        np.cross(np.ones(a), np.ones(b))
+    except ValueError:  # from NumPy 2.5 on
+        with pytest.raises(ValueError, match="3-dimensional"):
+            tg.grad(lambda x: np.sum(np.cross(x, np.ones(b))))(np.ones(a))
+    else:
+        check_pair(np.cross, a, b)
 
 
 @pytest.mark.parametrize(
