@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import operator
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
 from . import tree
-from .errors import ArgnumsError, InputError, OutputError
-from .primitives.recording import collect, describe, enter, lower, seeds
+from .arguments import Argnums, Arguments, check_argnums, choose, name_leaves, varies
+from .errors import InputError, OutputError
+from .primitives.recording import describe, lower, seeds
 from .replay.backward import read
 from .replay.table import ReadableTape
 from .tape import Entry, Frame
@@ -21,50 +20,7 @@ from .tracer import Spec, Tracer, dtype_of, is_inexact, shape_of, spec_of
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Argnums = int | Sequence[int]
-
 _REALS = (float, ((), np.dtype(np.float64)))
-_LEAVES = frozenset({float, np.ndarray, Tracer})
-
-
-class _Arguments:
-    """The arguments of one call that are differentiated by, taken apart into leaves."""
-
-    __slots__ = ("chosen", "indices", "leaves", "structures")
-
-    def __init__(self, frame: Frame, args: list[Any], chosen: tuple[int, ...]) -> None:
-        self.chosen = chosen
-        self.leaves: list[Any] = []
-        self.indices: list[int] = []
-        self.structures: list[Any] = []  # None for an argument that is a leaf
-        for k in chosen:
-            argument = args[k]
-            if type(argument) in _LEAVES or not tree.is_node(argument):
-                leaves, structure = [argument], None
-            else:
-                leaves, structure = tree.flatten(argument)
-            made = enter(frame, leaves, functools.partial(_path, argument, k))
-            args[k] = made[0] if structure is None else structure.unflatten(made)
-            self.leaves += leaves
-            self.indices += [t._index for t in made]
-            self.structures.append(structure)
-
-    def gather(self, cots: Any) -> list[Any]:
-        """The cotangents, one for each chosen argument, in its structure."""
-        results = collect(self.leaves, self.indices, cots)
-        if len(self.structures) == 1:
-            (structure,) = self.structures
-            return results if structure is None else [structure.unflatten(results)]
-        rest = iter(results)
-        return [
-            next(rest) if s is None else s.unflatten([next(rest) for _ in range(s.num_leaves)])
-            for s in self.structures
-        ]
-
-
-def _path(argument: Any, k: int, j: int) -> str:
-    """The name of the j-th leaf of argument k: argument 0['w'][1]."""
-    return f"argument {k}{tree.keystr(tree.leaves_with_path(argument)[j][0])}"
 
 
 def _check_function(fun: Any, name: str) -> None:
@@ -74,45 +30,6 @@ def _check_function(fun: Any, name: str) -> None:
             f"it is a {type(fun).__name__}, which cannot be called",
             f"write {name}(f)(x) with f a function of x",
         )
-
-
-def _check_argnums(argnums: Any, name: str) -> int | tuple[int, ...]:
-    """argnums as an int or a tuple of ints."""
-    given = [argnums] if isinstance(argnums, (int, np.integer)) else argnums
-    try:
-        if isinstance(argnums, (str, Mapping, Set)) or any(isinstance(k, (bool, np.bool_)) for k in given):
-            raise TypeError
-        numbers = tuple([operator.index(k) for k in given])
-    except TypeError:
-        raise ArgnumsError(
-            f"{name} got argnums={argnums!r}",
-            "argnums is the position of an argument, or a sequence of positions",
-            "write argnums=0 or argnums=(0, 1)",
-        ) from None
-    return numbers[0] if given is not argnums else numbers
-
-
-def _choose(fun: Any, argnums: int | tuple[int, ...], args: Any, kwargs: Any, name: str) -> Any:
-    """The call with every differentiated argument in its position, and those positions."""
-    if isinstance(argnums, int) and 0 <= argnums < len(args):
-        return list(args), kwargs, (argnums,)
-    numbers = (argnums,) if isinstance(argnums, int) else argnums
-    if kwargs and any(k >= len(args) or k < 0 for k in numbers):
-        try:
-            bound = inspect.signature(fun).bind(*args, **kwargs)
-            args, kwargs = bound.args, bound.kwargs
-        except (TypeError, ValueError):
-            pass
-    n = len(args)
-    chosen = tuple([k + n if k < 0 else k for k in numbers])
-    if any(not 0 <= k < n for k in chosen) or len(set(chosen)) < len(chosen):
-        twice = "" if any(not 0 <= k < n for k in chosen) else ", which names an argument twice"
-        raise ArgnumsError(
-            f"{name} got argnums={argnums!r}{twice}",
-            f"the function was called with {n} positional argument{'s' * (n != 1)}",
-            f"choose from 0 to {n - 1}" if n else "pass what to differentiate by as a positional argument",
-        )
-    return list(args), kwargs, chosen
 
 
 class _Transform(Generic[P, R]):
@@ -134,7 +51,7 @@ class _Transform(Generic[P, R]):
 class _ValueAndGrad(_Transform[P, R]):
     def __init__(self, fun: Callable[P, Any], argnums: Any, has_aux: bool, holomorphic: bool, kind: str) -> None:
         super().__init__(fun, kind)
-        self.argnums = _check_argnums(argnums, kind)
+        self.argnums = check_argnums(argnums, kind)
         self.has_aux = has_aux
         self.holomorphic = holomorphic
         self.kind = kind
@@ -148,8 +65,8 @@ class _ValueAndGrad(_Transform[P, R]):
         frame = Frame(self.title)
         try:
             frame.open()
-            call, kwargs, chosen = _choose(self.fun, argnums, args, kwargs, self.title)
-            arguments = _Arguments(frame, call, chosen)
+            call, kwargs, chosen = choose(self.fun, argnums, args, kwargs, self.title)
+            arguments = Arguments(frame, call, chosen)
             out = self.fun(*call, **kwargs)
             del call
             if self.has_aux:
@@ -263,7 +180,7 @@ class _Pullback:
     """From the cotangent of an output to those of the inputs, as often as one likes."""
 
     def __init__(
-        self, frame: Frame, entries: list[Entry], arguments: _Arguments, outputs: list[Any], structure: Any
+        self, frame: Frame, entries: list[Entry], arguments: Arguments, outputs: list[Any], structure: Any
     ) -> None:
         self.frame = frame
         self.entries = entries
@@ -304,7 +221,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     try:
         frame.open()
         call = list(primals)
-        arguments = _Arguments(frame, call, tuple(range(len(call))))
+        arguments = Arguments(frame, call, tuple(range(len(call))))
         out = fun(*call)
         if has_aux:
             out, aux = _split(out, frame.name)
@@ -357,36 +274,18 @@ class _Trace(_Transform[P, Any]):
         try:
             frame.open()
             call: list[Any] = list(args)
-            chosen = [k for k, a in enumerate(args) if _varies(a)]
+            chosen = [k for k, a in enumerate(args) if varies(a)]
             if not chosen:
                 chosen = [k for k, a in enumerate(args) if type(a) is int]
-            arguments = _Arguments(frame, call, tuple(chosen))
+            arguments = Arguments(frame, call, tuple(chosen))
             out = cast(Any, self.fun)(*call, **kwargs)
             leaves, structure = tree.flatten(out) if tree.is_node(out) else ([out], None)
             outputs = [_output(leaf, frame) for leaf in leaves]
             value = lower(frame, out, apart=True)
         finally:
             entries = frame.close()
-        names = _argument_names(self.fun, args, arguments)
+        names = name_leaves(self.fun, args, arguments)
         return ReadableTape(frame, entries, arguments, names, structure, outputs, value)
-
-
-def _varies(argument: Any) -> bool:
-    """Whether an argument has a leaf that can vary continuously."""
-    return any(isinstance(leaf, Tracer) or is_inexact(leaf) for leaf in tree.leaves(argument))
-
-
-def _argument_names(fun: Any, args: Any, arguments: _Arguments) -> list[str]:
-    """The names of the traced leaves, as a person would write them: x, params['w']."""
-    try:
-        parameters = [p.name for p in inspect.signature(fun).parameters.values() if p.kind < p.VAR_POSITIONAL]
-    except (TypeError, ValueError):
-        parameters = []
-    names = []
-    for k in arguments.chosen:
-        name = parameters[k] if k < len(parameters) else f"argument {k}"
-        names += [name + tree.keystr(path) for path, _ in tree.leaves_with_path(args[k])]
-    return names
 
 
 def trace(fun: Callable[P, Any]) -> Callable[P, ReadableTape]:

@@ -24,6 +24,7 @@ ORDER = """
     tracer
     primitives
     primitives.cotangent  primitives.rules
+    primitives.definition
     primitives.forms
     primitives.general  primitives.recording
     primitives.single
@@ -31,6 +32,7 @@ ORDER = """
     primitives.ufuncs
     replay
     replay.backward  replay.table
+    arguments
     transforms
     numpy.elementwise  numpy.structure  numpy.creation  numpy.sorting  numpy.linalg  numpy.fft
     numpy.joining

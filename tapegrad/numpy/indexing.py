@@ -9,9 +9,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..primitives.define import array_function, composed, primitive
+from ..primitives.definition import Definition
 from ..primitives.forms import QUICK, binary
 from ..primitives.general import make_form, make_record, note_view
-from ..primitives.rules import Definition
 from ..tracer import Tracer, plain
 from .elementwise import refuse_out
 from .joining import asarray

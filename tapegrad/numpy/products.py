@@ -15,7 +15,7 @@ import numpy as np
 
 from ..primitives.cotangent import unbroadcast
 from ..primitives.define import composed, general, has_tracer
-from ..primitives.rules import Definition
+from ..primitives.definition import Definition
 from ..primitives.ufuncs import generalised
 from ..tracer import FUNCTIONS, METHODS, UFUNCS, plain
 from .joining import asarray

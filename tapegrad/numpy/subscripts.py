@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..primitives.define import composed, general
-from ..primitives.rules import Definition
+from ..primitives.definition import Definition
 from .products import Shape, _array, _shape
 
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase

@@ -11,8 +11,8 @@ import numpy as np
 from .. import tree
 from ..errors import PrimitiveError
 from ..tracer import DIRECT, FUNCTIONS, Tracer
+from .definition import Definition
 from .general import LEAVES, closed_over, make_form, make_record
-from .rules import Definition
 from .single import single, takes_settings
 
 P = ParamSpec("P")

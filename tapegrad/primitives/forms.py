@@ -24,7 +24,8 @@ import numpy as np
 from ..tape import Entry, Outer
 from ..tracer import _NUMBERS, Tracer, spec_of, tracer
 from .cotangent import conform
-from .rules import KEEP, SHAPE, Definition, Key, Placeholder, placeholder
+from .definition import Definition
+from .rules import KEEP, SHAPE, Key, Placeholder, placeholder
 
 Pull = Callable[[Any, Entry, Any, int], None]
 Lift = Callable[[Entry, Outer], Entry]

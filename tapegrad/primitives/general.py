@@ -22,8 +22,9 @@ from ..errors import CotangentError, PrimitiveError
 from ..tape import Entry, Outer, Scope, union
 from ..tracer import CompleteTracer, Tracer, dtype_of, is_inexact, shape_of, spec_of, tracer
 from .cotangent import conform
+from .definition import Definition
 from .forms import form
-from .rules import DROP, KEEP, SHAPE, Definition, Key, Placeholder, placeholder
+from .rules import DROP, KEEP, SHAPE, Key, Placeholder, placeholder
 
 # the types of an argument that need no second look
 LEAVES = frozenset(

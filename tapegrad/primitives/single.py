@@ -17,9 +17,10 @@ import numpy as np
 from ..tape import Entry, Outer
 from ..tracer import Tracer, is_inexact, spec_of, tracer
 from .cotangent import conform
+from .definition import Definition
 from .forms import form
 from .general import LEAVES, note_view
-from .rules import KEEP, SHAPE, Definition, Placeholder
+from .rules import KEEP, SHAPE, Placeholder
 
 _ndarray = np.ndarray
 

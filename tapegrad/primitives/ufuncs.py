@@ -13,9 +13,9 @@ import numpy as np
 from ..errors import PrimitiveError
 from ..tracer import DIRECT, FUNCTIONS, UFUNCS, Tracer
 from .define import dress, has_tracer
+from .definition import Definition
 from .forms import binary, edge, quick, unary
 from .general import LEAVES, make_form, make_record
-from .rules import Definition
 
 _OPTIONS = frozenset({"casting", "dtype", "order", "signature", "subok"})  # of a ufunc, that its rules need not know
 

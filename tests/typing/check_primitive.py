@@ -1,6 +1,6 @@
 """What an editor and a checker see of decorated functions. Checked by mypy and pyright; never run."""
 
-from typing_extensions import assert_type
+from typing import assert_type
 
 import tapegrad as tg
 

@@ -1,0 +1,118 @@
+"""The arguments that a transform differentiates by: chosen by argnums, taken apart into leaves."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+
+from . import tree
+from .errors import ArgnumsError
+from .primitives.recording import collect, enter
+from .tape import Frame
+from .tracer import Tracer, is_inexact
+
+Argnums = int | Sequence[int]
+
+_LEAVES = frozenset({float, np.ndarray, Tracer})
+
+
+class Arguments:
+    """The arguments of one call that are differentiated by, taken apart into leaves."""
+
+    __slots__ = ("chosen", "indices", "leaves", "structures")
+
+    def __init__(self, frame: Frame, args: list[Any], chosen: tuple[int, ...]) -> None:
+        self.chosen = chosen
+        self.leaves: list[Any] = []
+        self.indices: list[int] = []
+        self.structures: list[Any] = []  # None for an argument that is a leaf
+        for k in chosen:
+            argument = args[k]
+            if type(argument) in _LEAVES or not tree.is_node(argument):
+                leaves, structure = [argument], None
+            else:
+                leaves, structure = tree.flatten(argument)
+            made = enter(frame, leaves, functools.partial(_path, argument, k))
+            args[k] = made[0] if structure is None else structure.unflatten(made)
+            self.leaves += leaves
+            self.indices += [t._index for t in made]
+            self.structures.append(structure)
+
+    def gather(self, cots: Any) -> list[Any]:
+        """The cotangents, one for each chosen argument, in its structure."""
+        results = collect(self.leaves, self.indices, cots)
+        if len(self.structures) == 1:
+            (structure,) = self.structures
+            return results if structure is None else [structure.unflatten(results)]
+        rest = iter(results)
+        return [
+            next(rest) if s is None else s.unflatten([next(rest) for _ in range(s.num_leaves)])
+            for s in self.structures
+        ]
+
+
+def _path(argument: Any, k: int, j: int) -> str:
+    """The name of the j-th leaf of argument k: argument 0['w'][1]."""
+    return f"argument {k}{tree.keystr(tree.leaves_with_path(argument)[j][0])}"
+
+
+def check_argnums(argnums: Any, name: str) -> int | tuple[int, ...]:
+    """argnums as an int or a tuple of ints."""
+    given = [argnums] if isinstance(argnums, (int, np.integer)) else argnums
+    try:
+        if isinstance(argnums, (str, Mapping, Set)) or any(isinstance(k, (bool, np.bool_)) for k in given):
+            raise TypeError
+        numbers = tuple([operator.index(k) for k in given])
+    except TypeError:
+        raise ArgnumsError(
+            f"{name} got argnums={argnums!r}",
+            "argnums is the position of an argument, or a sequence of positions",
+            "write argnums=0 or argnums=(0, 1)",
+        ) from None
+    return numbers[0] if given is not argnums else numbers
+
+
+def choose(fun: Any, argnums: int | tuple[int, ...], args: Any, kwargs: Any, name: str) -> Any:
+    """The call with every differentiated argument in its position, and those positions."""
+    if isinstance(argnums, int) and 0 <= argnums < len(args):
+        return list(args), kwargs, (argnums,)
+    numbers = (argnums,) if isinstance(argnums, int) else argnums
+    if kwargs and any(k >= len(args) or k < 0 for k in numbers):
+        try:
+            bound = inspect.signature(fun).bind(*args, **kwargs)
+            args, kwargs = bound.args, bound.kwargs
+        except (TypeError, ValueError):
+            pass
+    n = len(args)
+    chosen = tuple([k + n if k < 0 else k for k in numbers])
+    if any(not 0 <= k < n for k in chosen) or len(set(chosen)) < len(chosen):
+        twice = "" if any(not 0 <= k < n for k in chosen) else ", which names an argument twice"
+        raise ArgnumsError(
+            f"{name} got argnums={argnums!r}{twice}",
+            f"the function was called with {n} positional argument{'s' * (n != 1)}",
+            f"choose from 0 to {n - 1}" if n else "pass what to differentiate by as a positional argument",
+        )
+    return list(args), kwargs, chosen
+
+
+def varies(argument: Any) -> bool:
+    """Whether an argument has a leaf that can vary continuously."""
+    return any(isinstance(leaf, Tracer) or is_inexact(leaf) for leaf in tree.leaves(argument))
+
+
+def name_leaves(fun: Any, args: Any, arguments: Arguments) -> list[str]:
+    """The names of the traced leaves, as a person would write them: x, params['w']."""
+    try:
+        parameters = [p.name for p in inspect.signature(fun).parameters.values() if p.kind < p.VAR_POSITIONAL]
+    except (TypeError, ValueError):
+        parameters = []
+    names = []
+    for k in arguments.chosen:
+        name = parameters[k] if k < len(parameters) else f"argument {k}"
+        names += [name + tree.keystr(path) for path, _ in tree.leaves_with_path(args[k])]
+    return names
