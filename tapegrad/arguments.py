@@ -72,7 +72,7 @@ def check_argnums(argnums: Any, name: str) -> int | tuple[int, ...]:
         raise ArgnumsError(
             f"{name} got argnums={argnums!r}",
             "argnums is the position of an argument, or a sequence of positions",
-            "write argnums=0 or argnums=(0, 1)",
+            "write argnums=0 or argnums=(0, 1), and f's own arguments in brackets of their own: grad(f)(x)",
         ) from None
     return numbers[0] if given is not argnums else numbers
 
@@ -95,7 +95,7 @@ def choose(fun: Any, argnums: int | tuple[int, ...], args: Any, kwargs: Any, nam
         raise ArgnumsError(
             f"{name} got argnums={argnums!r}{twice}",
             f"the function was called with {n} positional argument{'s' * (n != 1)}",
-            f"choose from 0 to {n - 1}" if n else "pass what to differentiate by as a positional argument",
+            f"choose from 0 to {n - 1}, or pass the argument" if n else "pass what to differentiate by by position",
         )
     return list(args), kwargs, chosen
 

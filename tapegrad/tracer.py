@@ -147,6 +147,8 @@ class Tracer:
             function = UFUNCS.get(ufunc)
         else:
             function = METHODS.get((ufunc, method))
+        if function is None and method == "__call__":  # what a method of ndarray calls, such as clip
+            function = FUNCTIONS.get(getattr(np, ufunc.__name__, None))
         if function is None:
             name = f"numpy.{ufunc.__name__}" if method == "__call__" else f"numpy.{ufunc.__name__}.{method}"
             raise missing(name)
@@ -164,10 +166,14 @@ class Tracer:
     # what would cut the derivative
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        raise _cut("numpy.asarray(x)", "build arrays from traced numbers with tapegrad.numpy.array")
+        raise _cut(
+            "numpy.asarray(x)",
+            "numpy.stack makes an array of traced parts; write numpy.f(a, x) for the method a.f(x) of a plain array a",
+        )
 
     def __float__(self) -> NoReturn:
-        raise _cut("float(x)", "use x as it is, numpy's functions instead of math's, or x.item()")
+        instead = "numpy's functions take x where math's do not, f-strings print it, numpy.stack fills an array"
+        raise _cut("float(x)", instead)
 
     def __int__(self) -> NoReturn:
         raise _cut("int(x)")
@@ -214,7 +220,7 @@ class Tracer:
         raise AssignmentError(
             "assignment to elements of a traced array",
             f"an array of shape {self.shape} was to change at {index!r}",
-            "build the new array with tapegrad.numpy.where, stack or concatenate",
+            "build the new array with numpy.where, stack or concatenate",
         )
 
     def __delitem__(self, index: Any) -> NoReturn:

@@ -188,6 +188,9 @@ class _Pullback:
         self.outputs = outputs  # (index or None, spec or None) of each leaf
         self.structure = structure
 
+    def __repr__(self) -> str:
+        return f"<pullback of {self.frame.name}>"
+
     def __call__(self, cotangent: Any) -> tuple[Any, ...]:
         frame = self.frame
         cots = frame.cotangents()
@@ -203,7 +206,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
     Args:
         fun: returns an array, a number, or a nest of these.
-        primals: arrays, floats, or nests of these.
+        primals: arrays, floats, or nests of these. Keyword arguments belong into a lambda.
         has_aux: `fun` returns a pair `(value, aux)`.
 
     Returns:

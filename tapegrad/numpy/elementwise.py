@@ -183,7 +183,7 @@ for _function in (
     *(np.isfinite, np.isinf, np.isnan, np.logical_and, np.logical_or, np.logical_not, np.logical_xor),
     *(np.around, np.round, np.fix, np.isclose, np.allclose, np.array_equal, np.array_equiv, np.isreal),
     *(np.iscomplex, np.iscomplexobj, np.isrealobj, np.isneginf, np.isposinf, np.shape, np.ndim, np.size),
-    *(np.result_type, np.can_cast, np.min_scalar_type, np.common_type, np.array_repr, np.array_str, np.array2string),
+    *(np.isscalar, np.result_type, np.can_cast, np.min_scalar_type, np.common_type, np.array_repr, np.array_str, np.array2string),
 ):
     constant(_function)
 floor, ceil, rint, trunc, floor_divide = (UFUNCS[f] for f in (np.floor, np.ceil, np.rint, np.trunc, np.floor_divide))

@@ -97,7 +97,8 @@ def _refuse_views(x: Tracer) -> None:
         what, there = "a traced array was changed in place while a view of it lives", "the view would have to change"
     else:
         return
-    raise AssignmentError(what, f"shape {x.shape}; {there}, too", "write y = y + x, or change a copy: y = y.copy()")
+    hint = "write y = y + x, or build the new array with numpy.where, stack or concatenate"
+    raise AssignmentError(what, f"shape {x.shape}; {there}, too", hint)
 
 
 for _name, (_function, _operate) in _ARITHMETIC.items():

@@ -46,7 +46,8 @@ def primitive(fun: Any = None, /, *, nondiff_argnames: str | Sequence[str] = ())
     number, or a tuple of arrays.
 
     A rule is `rule(g, y, ...)`: the cotangent of the answer, the answer, then the arguments of `fun` with
-    defaults filled in, keyword-only ones by keyword. It returns the cotangent of its argument, of that
+    defaults filled in, keyword-only ones by keyword. Where `fun` returns a tuple, `g` and `y` are tuples,
+    and what was not used has zeros in `g`. It returns the cotangent of its argument, of that
     argument's shape (`unbroadcast` helps), or None where there is none. A parameter whose name begins
     with an underscore is not kept in memory: the rule gets its shape and dtype alone. Rules written with
     NumPy can be differentiated again.

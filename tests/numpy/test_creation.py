@@ -164,3 +164,11 @@ def test_fromiter_raises_with_our_reason() -> None:
     with pytest.raises(ValueError, match="sequence") as error:
         tg.grad(lambda x: np.sum(np.fromiter([x, x], float)))(2.0)
     assert isinstance(error.value.__cause__, ConversionError)
+
+
+def test_a_plain_array_is_not_filled_with_a_traced_value() -> None:
+    for fill in (lambda x: np.full_like(np.ones(3), x), lambda x: np.copyto(np.ones(3), x)):
+        with pytest.raises(PrimitiveError, match="plain array") as caught:
+            tg.grad(lambda x, fill=fill: np.sum(fill(x)))(2.0)
+        assert "tapegrad.numpy.full" in str(caught.value).splitlines()[2]
+    assert tg.grad(lambda x: np.sum(tnp.full_like(np.ones(3), x)))(2.0) == 3

@@ -93,7 +93,7 @@ CONSTANT: list[Case] = [
     *[case(f, array(3, low=-3, high=3)) for f in (np.floor, np.ceil, np.rint, np.trunc, np.sign, np.fix, np.spacing)],
     *[case(f, array(3)) for f in (np.signbit, np.isfinite, np.isinf, np.isnan, np.isneginf, np.isposinf)],
     *[case(f, array(2, 3)) for f in (np.isreal, np.iscomplex, np.isrealobj, np.iscomplexobj, np.logical_not)],
-    *[case(f, array(2, 3)) for f in (np.shape, np.ndim, np.size, np.min_scalar_type, np.common_type)],
+    *[case(f, array(2, 3)) for f in (np.shape, np.ndim, np.size, np.isscalar, np.min_scalar_type, np.common_type)],
     *[case(f, array(2, 3)) for f in (np.array_repr, np.array_str, np.array2string)],
     *[case(f, array(3), array(3, seed=1)) for f in (np.equal, np.not_equal, np.less, np.less_equal, np.greater)],
     *[case(f, array(3), array(3)) for f in (np.greater_equal, np.logical_and, np.logical_or, np.logical_xor)],
