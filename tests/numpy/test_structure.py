@@ -320,7 +320,7 @@ def test_lists_of_traced_numbers(call: Any) -> None:
 
 
 def test_lists_are_refused_by_numpy_itself() -> None:
-    with pytest.raises(TapegradError, match="tapegrad.numpy.array"):
+    with pytest.raises(TapegradError, match=r"numpy\.stack"):
         tg.grad(lambda x: np.sum(np.ravel([x, 2 * x])))(1.5)
 
 
