@@ -37,10 +37,9 @@ class Arguments:
                 leaves, structure = [argument], None
             else:
                 leaves, structure = tree.flatten(argument)
-            made = enter(frame, leaves, functools.partial(_path, argument, k))
+            made = enter(frame, leaves, functools.partial(_path, argument, k), self.indices)
             args[k] = made[0] if structure is None else structure.unflatten(made)
             self.leaves += leaves
-            self.indices += [t._index for t in made]
             self.structures.append(structure)
 
     def gather(self, cots: Any) -> list[Any]:

@@ -112,8 +112,9 @@ def _(g: Any, y: Any, _x: Any, axis: Axis) -> Any:
 
 @primitive(nondiff_argnames=("axis",))
 def _log_softmax(x: Any, axis: Axis) -> Any:
-    shifted = x - _finite(np.max(x, axis, keepdims=True))
-    return shifted - np.log(np.sum(np.exp(shifted), axis, keepdims=True))
+    top = np.max(x, axis, keepdims=True)
+    y = x - (top if np.isfinite(top).all() else _finite(top))
+    return y - np.log(np.sum(np.exp(y), axis, keepdims=True))
 
 
 @_log_softmax.defvjp("x")

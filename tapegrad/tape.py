@@ -143,27 +143,30 @@ class Frame:
             tape = Tape()
             _current.set(tape)
         self.tape = tape
-        self.outer = tuple(tape.frames)
-        self.bit = 1 << len(self.outer)
+        if tape.frames:
+            self.outer = tuple(tape.frames)
+        self.bit = bit = 1 << len(tape.frames)
         self.start = len(tape.entries)
         self.running = True
         tape.frames.append(self)
         if self.complete:
-            tape.complete |= self.bit
-        self.scope = tape.scope(self.bit)
+            tape.complete |= bit
+        self.scope = tape.scopes[bit] = Scope(tape, bit)
 
     def close(self) -> list[Entry]:
         """End the frame and give what it recorded; the tape keeps what frames around it can need."""
         if not self.running:
             return []
         tape, bit = self.tape, self.bit
+        del self.scope  # which refers to this frame from now on: no cycle for the collector
         tape.frames.remove(self)
         self.running = False
         tape.complete &= ~bit
         entries = tape.entries
         if not self.outer:
+            counter = _Escaped(self)
             for scope in tape.scopes.values():
-                scope.end(self)
+                scope.ended, scope.count = self, counter
             tape.scopes = {}
             tape.entries = []
             _current.set(None)

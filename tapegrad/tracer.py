@@ -141,8 +141,10 @@ class Tracer:
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if not kwargs and method == "__call__" and ufunc in DIRECT:
-            return DIRECT[ufunc](*inputs)
+        if method == "__call__" and not kwargs:
+            function = DIRECT.get(ufunc)
+            if function is not None:
+                return function(*inputs)
         if method == "__call__":
             function = UFUNCS.get(ufunc)
         else:

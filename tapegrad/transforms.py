@@ -20,7 +20,8 @@ from .tracer import Spec, Tracer, dtype_of, is_inexact, shape_of, spec_of
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_REALS = (float, ((), np.dtype(np.float64)))
+# of the usual results, what they get to begin with
+_SEEDS: dict[Any, Any] = {float: 1.0} | {((), np.dtype(t)): t(1) for t in (np.float64, np.float32)}
 
 
 def _check_function(fun: Any, name: str) -> None:
@@ -62,23 +63,27 @@ class _ValueAndGrad(_Transform[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         argnums = self.argnums
         aux: Any = None
+        index: int | None
         frame = Frame(self.title)
         try:
             frame.open()
-            call, kwargs, chosen = choose(self.fun, argnums, args, kwargs, self.title)
+            call, words, chosen = choose(self.fun, argnums, args, kwargs, self.title)
             arguments = Arguments(frame, call, chosen)
-            out = self.fun(*call, **kwargs)
+            out = cast(Any, self.fun)(*call, **words)
             del call
             if self.has_aux:
                 out, aux = _split(out, self.title)
                 aux = lower(frame, aux)
-            index, spec = _scalar(out, frame, self.holomorphic)
-            out = lower(frame, out)
+            if type(out) is Tracer and out._scope is frame.scope and out._spec in _SEEDS and not self.holomorphic:
+                index, spec, out = out._index, out._spec, out._value  # the usual case
+            else:
+                index, spec = _scalar(out, frame, self.holomorphic)
+                out = lower(frame, out)
         finally:
             entries = frame.close()
         cots = frame.cotangents()
         if index is not None:
-            cots[index] = 1.0 if spec is float else dtype_of(spec).type(1)
+            cots[index] = _SEEDS.get(spec) or dtype_of(spec).type(1)
             read(frame, entries, cots)
         gradients = arguments.gather(cots)
         result = gradients[0] if isinstance(argnums, int) else tuple(gradients)
@@ -99,8 +104,6 @@ def _split(out: Any, name: str) -> tuple[Any, Any]:
 
 def _scalar(out: Any, frame: Frame, holomorphic: bool) -> tuple[int | None, Spec]:
     """The index and the spec of an output that is one number; no index where it does not depend on the inputs."""
-    if type(out) is Tracer and out._scope is frame.scope and out._spec in _REALS and not holomorphic:
-        return out._index, out._spec  # the usual case
     if isinstance(out, Tracer):
         spec = out._spec
     elif is_inexact(out):

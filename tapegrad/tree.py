@@ -116,12 +116,12 @@ class _Kinds(dict[type, _Kind]):
 
 
 def _take_dict(x: dict[Any, Any]) -> tuple[list[Any], tuple[Any, ...], tuple[Any, ...]]:
-    order = tuple(x)
+    order = (*x,)
     try:
-        keys = tuple(sorted(order))
+        keys = (*sorted(order),)
     except TypeError:
         keys = order
-    return [x[key] for key in keys], keys, order
+    return [*builtins.map(x.__getitem__, keys)], keys, order
 
 
 def _make_dict(keys: tuple[Any, ...], order: tuple[Any, ...], children: list[Any]) -> dict[Any, Any]:
@@ -154,7 +154,7 @@ _NAMEDTUPLE = _Kind(
     lambda x: (x, type(x), None), lambda cls, _, children: cls(*children), lambda cls, _, _n: _attributes(cls._fields)
 )
 _KINDS = _Kinds({
-    list: _Kind(lambda x: (x, None, None), lambda _meta, _, children: children, _indices),
+    list: _Kind(lambda x: (x, None, None), lambda _meta, _, children: [*children], _indices),
     tuple: _Kind(lambda x: (x, None, None), lambda _meta, _, children: tuple(children), _indices),
     type(None): _Kind(lambda _x: ((), None, None), lambda _meta, _, _children: None, _indices),
     dict: _Kind(_take_dict, _make_dict, _dict_keys),
@@ -320,9 +320,13 @@ class Structure:
 
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         """The tree with this structure and these leaves. TreeError unless there are `num_leaves`."""
-        leaves = list(leaves)
+        if type(leaves) is not list:
+            leaves = list(leaves)
         if len(leaves) != self.num_leaves:
             raise TreeError(f"{len(leaves)} leaves for a structure with {self.num_leaves}", _cut(repr(self)))
+        if len(self._rows) == 1:
+            cls, meta, _count, _end, extra = self._rows[0]
+            return _KINDS[cls].make(meta, extra, leaves)
         made: list[Any] = []
         start = 0
         for cls, meta, count, end, extra in self._rows:
@@ -419,8 +423,14 @@ def flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], Structure]:
     >>> tree.flatten([1.0, {"a": (2.0, 3.0)}])
     ([1.0, 2.0, 3.0], Structure([*, {'a': (*, *)}]))
     """
-    if not is_node(tree) or (is_leaf is not None and is_leaf(tree)):
+    cls = type(tree)
+    if cls in _LEAVES or not is_node(tree) or (is_leaf is not None and is_leaf(tree)):
         return [tree], _LEAF
+    if is_leaf is None:
+        children, meta, extra = _KINDS[cls].take(tree)
+        if _LEAVES.issuperset(builtins.map(type, children)):  # nothing but leaves
+            n = len(children)
+            return [*children], Structure(((cls, meta, n, n, extra),), n)
     leaves: list[Any] = []
     rows: list[Row] = []
     around: list[Any] = []  # the open containers around the present one

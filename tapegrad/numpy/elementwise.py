@@ -60,12 +60,20 @@ def _log_base(x: Any, y: Any) -> Any:
     return np.log(np.where(x == 0, np.ones((), np.result_type(y)), x))
 
 
-def _quotient(g: Any, z: Any) -> Any:
-    """g / z, of Python numbers too as NumPy has it."""
+def _divide_x(g: Any, _y: Any, _x: Any, z: Any) -> Any:
+    """x̄ = ḡ / z, of Python numbers too as NumPy has it."""
     try:
         return g / z
     except ArithmeticError:
         return np.divide(g, z)
+
+
+def _divide_z(g: Any, y: Any, _x: Any, z: Any) -> Any:
+    """z̄ = −ḡ y / z"""
+    try:
+        return -g * y / z
+    except ArithmeticError:
+        return np.divide(-g * y, z)
 
 
 def refuse_kink(name: str, x: Any, y: Any) -> None:
@@ -76,6 +84,14 @@ def refuse_kink(name: str, x: Any, y: Any) -> None:
             "its slope jumps there, and the slope 0 that it is given says nothing of the curvature",
             "differentiate the sum of the squares instead: numpy.sum(x * x)",
         )
+
+
+def _tanh_rule(g: Any, y: Any, _x: Any) -> Any:
+    """x̄ = ḡ (1 − y²), in one buffer"""
+    if type(y) is np.ndarray and y.size > 10_000 and type(g) is np.ndarray:
+        slope = y * y
+        return np.multiply(g, np.subtract(1, slope, slope), slope)
+    return g * (1 - y * y)
 
 
 def _over(x: Any, y: Any) -> Any:
@@ -119,7 +135,7 @@ _LN2, _LN10 = math.log(2), math.log(10)
 add         = elementwise(np.add,          through,                               through)
 subtract    = elementwise(np.subtract,     through,                               lambda g, _y, _x, _z: -g)
 multiply    = elementwise(np.multiply,     lambda g, _y, _x, z: g * z,            lambda g, _y, x, _z: g * x)
-divide      = elementwise(np.divide,       lambda g, _y, _x, z: _quotient(g, z),  lambda g, y, _x, z: _quotient(-g * y, z))
+divide      = elementwise(np.divide,       _divide_x,                              _divide_z)
 power       = elementwise(np.power,        _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 float_power = elementwise(np.float_power,  _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))
@@ -166,7 +182,7 @@ arccos      = elementwise(np.arccos,     lambda g, _y, x: -g / _one_minus(x))
 arctan      = elementwise(np.arctan,     lambda g, _y, x: g / (1 + x * x))
 sinh        = elementwise(np.sinh,       lambda g, _y, x: g * np.cosh(x))
 cosh        = elementwise(np.cosh,       lambda g, _y, x: g * np.sinh(x))
-tanh        = elementwise(np.tanh,       lambda g, y, _x: g * (1 - y * y))
+tanh        = elementwise(np.tanh,       _tanh_rule)
 arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / _one_plus(x))
 arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / _minus_one(x))
 arctanh     = elementwise(np.arctanh,    lambda g, _y, x: g / ((1 - x) * (1 + x)))

@@ -27,6 +27,10 @@ def _is_basic(index: Any) -> bool:
 @primitive(nondiff_argnames=("index", "shape"))
 def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """An array of zeros of this shape to which `g` is added at `index`, repeated elements every time."""
+    return _scatter(g, index, shape)
+
+
+def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     g = np.asarray(g)
     made = np.zeros(shape, g.dtype)
     if _is_basic(index) or (type(index) is np.ndarray and index.dtype == bool):
@@ -43,8 +47,13 @@ def _get(x: Any, index: Any) -> Any:
     return x[index]
 
 
+def _get_rule(g: Any, _y: Any, _x: Any, index: Any) -> Any:
+    """x̄ is ḡ at the index, and zeros elsewhere."""
+    return (scatter if isinstance(g, Tracer) else _scatter)(g, index, _x.shape)
+
+
 _definition = Definition(_get, "getitem", constants=("index",))
-_definition.add(0, lambda g, _y, _x, index: scatter(g, index, _x.shape))
+_definition.add(0, _get_rule)
 _definition.add(1, lambda g, _y, _x, _index: None)
 _pick = binary(_definition, QUICK | _BASIC | {tuple})(
     operator.getitem, make_record(_definition, make_form(_definition), _get)
@@ -56,13 +65,15 @@ def getitem(x: Tracer, index: Any) -> Any:
     if type(index) not in _BASIC:
         index = tuple([_own(part) for part in index]) if isinstance(index, tuple) else _own(index)
     made = _pick(x, index)
-    if type(made._value) is np.ndarray:
+    if type(made._value) is np.ndarray and made._value.base is not None:
         note_view(made, x)
     return made
 
 
 def _own(part: Any) -> Any:
     """A part of an index that stays as it is whatever the caller does to his arrays."""
+    if type(part) is np.ndarray:
+        return part.copy()
     if type(part) in _BASIC or isinstance(part, (bool, np.bool_, np.integer)):
         return part
     if hasattr(part, "__index__") and not isinstance(part, np.ndarray):

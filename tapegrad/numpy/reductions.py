@@ -7,7 +7,6 @@ and std of complex numbers are real, so their rules have the conjugate of x.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -30,14 +29,7 @@ def _reduction(function: Any) -> Callable[[Callable[..., Any]], Any]:
     """array_function, where the array alone carries a derivative, and may be a list of traced values."""
 
     def decorate(body: Callable[..., Any]) -> Any:
-        made = array_function(function, nondiff=[*inspect.signature(body).parameters][1:])(body)
-
-        @functools.wraps(function)
-        def call(a: Any, *args: Any, **kwargs: Any) -> Any:
-            return made(asarray(a) if type(a) is list or type(a) is tuple else a, *args, **kwargs)
-
-        FUNCTIONS[function] = call
-        return made
+        return array_function(function, nondiff=[*inspect.signature(body).parameters][1:])(body)
 
     return decorate
 
@@ -51,17 +43,19 @@ def _axes(shape: Shape, axis: Axis) -> Shape:
     """The reduced axes, all of them counted from 0. Of a number there are none, whatever axis says."""
     if axis is None or not shape:
         return tuple(range(len(shape)))
+    if type(axis) is int and -len(shape) <= axis < len(shape):
+        return (axis % len(shape),)
     axes: Shape = normalize_axis_tuple(axis, len(shape))
     return axes
 
 
 def _count(shape: Shape, axis: Axis) -> int:
-    return math.prod([shape[k] for k in _axes(shape, axis)])
+    return math.prod(shape if axis is None else [shape[k] for k in _axes(shape, axis)])
 
 
 def _spread(g: Any, shape: Shape, axis: Axis) -> Any:
     """What a reduction gave, with or without keepdims, so that it broadcasts to the shape that was reduced."""
-    if axis is None:
+    if axis is None or getattr(g, "ndim", 0) == len(shape):
         return g
     axes = _axes(shape, axis)
     if sorted(axes) == [*range(len(axes))]:  # the leading ones come back by themselves
@@ -120,15 +114,20 @@ def mean(
     a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = True
 ) -> Any:
     if type(a) is np.ndarray and a.dtype.char in "fd" and dtype is None and a.size:  # as np.mean does it
-        return _added(a, axis, None, keepdims) / a.dtype.type(_count(a.shape, axis))
+        y = _added(a, axis, None, keepdims)
+        return y / (a.size // y.size)
     return np.mean(a, axis, dtype, keepdims=keepdims)
 
 
 @mean.defvjp("a")
 def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
     """x̄ᵢ = ḡ / n."""
-    shape = _shape(_a)
+    shape = _a.shape
     n = math.prod(shape) if axis is None else _count(shape, axis)
+    if axis is None and type(g) is np.float64 and 0 < n <= 8192:  # what comes from a loss
+        made = np.empty(shape)
+        made.fill(g / n)
+        return made
     return _filled(g / (n or 1), shape, axis)
 
 
@@ -302,10 +301,7 @@ def _extremum(function: Any, beaten: Callable[[Any, Any], Any]) -> None:
         """x̄ᵢ = ḡ in equal shares for the elements that are y, else 0."""
         shape = _shape(a)
         lost = beaten(a, _spread(y, shape, axis))
-        if axis is None:
-            losers = np.count_nonzero(lost)
-        else:
-            losers = np.count_nonzero(lost, axis=axis, keepdims=True).astype(y.dtype)
+        losers = np.sum(lost, axis, y.dtype, keepdims=axis is not None)
         return np.where(lost, 0, _spread(g, shape, axis) / (_count(shape, axis) - losers))
 
     body.__name__ = function.__name__

@@ -61,6 +61,8 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
     """
     if type(g) is np.ndarray:
         if broadcasts and type(spec) is tuple and g.dtype == spec[1]:  # most of what comes here
+            if g.ndim == len(spec[0]) + 1 and g.shape[1:] == spec[0]:  # a bias
+                return np.add.reduce(g, 0)
             return _sum_to(g, spec[0])
         given: Spec = g.shape, g.dtype
     elif isinstance(g, Tracer):

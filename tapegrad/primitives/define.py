@@ -175,7 +175,7 @@ def array_function(
     """
 
     def decorate(body: Callable[..., Any]) -> Any:
-        made = general(Definition(body, body.__name__, nondiff, constants, elementwise, views), function, sequence)
+        made = general(Definition(body, function.__name__, nondiff, constants, elementwise, views), function, sequence)
         FUNCTIONS[function] = made
         return made
 

@@ -89,7 +89,7 @@ def unary(definition: Definition) -> Callable[[Unary, Unary], Unary]:
             y, x = Placeholder(spec) if show_y else y, Placeholder(sp) if show_x else x
         r = rule(g, y, x)
         t = type(r)
-        if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp:
+        if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp):
             if r is None:
                 return
             r = conform(r, sp, name, 0, broadcasts)
@@ -118,7 +118,7 @@ def unary(definition: Definition) -> Callable[[Unary, Unary], Unary]:
             made._value = y
             made._scope = s = x._scope
             made._index = i = next(s.count)
-            made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
+            made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else _spec(t) or spec_of(y)
             s.record((i, s.mask, number, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None))
             return made
 
@@ -159,7 +159,7 @@ def binary(
             y, x = Placeholder(spec) if x_shown[0] else y, Placeholder(sp) if x_shown[1] else x
         r = rule_x(g, y, x, z)
         t = type(r)
-        if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp:
+        if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp):
             if r is None:
                 return
             r = conform(r, sp, name, 0, broadcasts)
@@ -172,7 +172,7 @@ def binary(
             y, z = Placeholder(spec) if z_shown[0] else y, Placeholder(sp) if z_shown[2] else z
         r = rule_z(g, y, x, z)
         t = type(r)
-        if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp:
+        if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp):
             if r is None:
                 return
             r = conform(r, sp, name, 1, broadcasts)
@@ -186,14 +186,14 @@ def binary(
             x, z = Placeholder(sp) if b_shown[1] else x, Placeholder(sq) if b_shown[2] else z
         r = g if same_x else rule_x(g, y, x, z)
         t = type(r)
-        if t is not sp and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sp and r is not None:
+        if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp) and r is not None:
             r = conform(r, sp, name, 0, broadcasts)
         if r is not None:
             c = cots[p]
             cots[p] = r if c is None else c + r
         r = g if same_z else rule_z(g, y, x, z)
         t = type(r)
-        if t is not sq and ((r.shape, r.dtype) if t is _ndarray else _spec(t)) != sq and r is not None:
+        if t is not sq and ((r.shape, r.dtype) != sq if t is _ndarray else _spec(t) is not sq) and r is not None:
             r = conform(r, sq, name, 1, broadcasts)
         if r is not None:
             c = cots[q]
@@ -246,7 +246,8 @@ def binary(
                     made = Tracer()
                     made._value = y
                     made._scope = s
-                    made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
+                    spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else _spec(t) or spec_of(y)
+                    made._spec = spec
                     if same_x and spec == x._spec and s.ended is None:
                         made._index = x._index
                         return made
@@ -269,7 +270,8 @@ def binary(
                     made._value = y
                     made._scope = s
                     made._index = i = next(s.count)
-                    made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
+                    spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else _spec(t) or spec_of(y)
+                    made._spec = spec
                     s.record(
                         (i, s.mask, form_both, spec, x._index, x._spec, z._index, z._spec,
                          y if b_y else None, a if b_x else None, b if b_z else None)
@@ -290,7 +292,7 @@ def binary(
             made = Tracer()
             made._value = y
             made._scope = s = z._scope
-            made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else spec_of(y)
+            made._spec = spec = t if t is float else (y.shape, y.dtype) if t is _ndarray else _spec(t) or spec_of(y)
             if same_z and spec == z._spec and s.ended is None:
                 made._index = z._index
                 return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -11,31 +12,40 @@ import numpy as np
 from .. import tree
 from ..errors import CotangentError, EscapedTracerError, InputError, TreeError
 from ..tape import Frame, escaped
-from ..tracer import Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
+from ..tracer import CompleteTracer, Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
 from .cotangent import conform
 from .forms import INPUT
 
 
-def enter(frame: Frame, leaves: Sequence[Any], path: Callable[[int], str]) -> list[Tracer]:
+def enter(frame: Frame, leaves: Sequence[Any], path: Callable[[int], str], indices: list[int]) -> list[Tracer]:
     """Tracers of this frame for the leaves of an argument; `path(k)` names the k-th should it be refused."""
     scope = frame.scope
     count = scope.count
-    made = []
+    entered: list[Tracer] = []
     for leaf in leaves:
         kind = type(leaf)
         if kind is np.ndarray and leaf.dtype.kind in "fc":
-            made.append(tracer(leaf, next(count), scope, (leaf.shape, leaf.dtype)))
+            spec: Any = leaf.shape, leaf.dtype
         elif kind is float:
-            made.append(tracer(leaf, next(count), scope, float))
+            spec = float
         elif kind is int:
-            made.append(tracer(float(leaf), next(count), scope, float))
+            leaf, spec = float(leaf), float
         elif isinstance(leaf, Tracer):
-            made.append(_enter_again(frame, leaf, path(len(made))))
+            entered.append(again := _enter_again(frame, leaf, path(len(entered))))
+            indices.append(again._index)
+            continue
         elif kind is complex or (isinstance(leaf, np.generic) and is_inexact(leaf)):
-            made.append(tracer(leaf, next(count), scope, spec_of(leaf)))
+            spec = spec_of(leaf)
         else:
-            raise _refused(leaf, frame.name, path(len(made)))
-    return made
+            raise _refused(leaf, frame.name, path(len(entered)))
+        made = CompleteTracer() if scope.complete else Tracer()
+        made._value = leaf
+        made._index = i = next(count)
+        made._scope = scope
+        made._spec = spec
+        entered.append(made)
+        indices.append(i)
+    return entered
 
 
 def _enter_again(frame: Frame, leaf: Tracer, path: str) -> Tracer:
@@ -146,33 +156,10 @@ def finish(leaf: Any, g: Any) -> Any:
         dtype = plain(leaf).dtype
         if type(g) is not np.ndarray or g.dtype != dtype:
             return np.array(g, dtype)
-        return g if g.base is None and _references(g) <= _ALONE and g.flags.writeable else g.copy()
+        return g.copy()  # `collect` takes those that nobody else holds
     if kind is int or kind is float:
         return g if type(g) is float else float(g)
     return g if type(g) is kind else kind(g)
-
-
-def _references(g: Any) -> int:
-    return sys.getrefcount(g)
-
-
-def _calibrate() -> int:
-    """How many references `finish` sees to an array that its caller alone holds, as `collect` holds it."""
-    if sys.implementation.name != "cpython":
-        return -1
-    seen: list[int] = []
-
-    def probe(leaf: Any, g: Any) -> None:
-        seen.append(_references(g))
-
-    cots = [np.empty(1)]
-    for k in range(1):
-        g, cots[k] = cots[k], None  # type: ignore[call-overload]
-        probe(None, g)
-    return seen[0]
-
-
-_ALONE = _calibrate()
 
 
 def collect(leaves: Sequence[Any], indices: Sequence[int], cots: Any) -> list[Any]:
@@ -180,8 +167,27 @@ def collect(leaves: Sequence[Any], indices: Sequence[int], cots: Any) -> list[An
     results = []
     for leaf, index in zip(leaves, indices):  # as many as leaves
         g, cots[index] = cots[index], None
-        results.append(finish(leaf, g))
+        kind = type(g)
+        if kind is not type(leaf) or (
+            kind is not float
+            and (kind is not _ndarray or getrefcount(g) > _ALONE or g.base is not None or not g.flags.writeable)
+        ):
+            g = finish(leaf, g)
+        results.append(g)
     return results
+
+
+def _calibrate() -> int:
+    """How many references `collect` sees to an array that it alone holds."""
+    if sys.implementation.name != "cpython":
+        return -1
+    cots: list[Any] = [np.empty(1)]
+    g, cots[0] = cots[0], None
+    return getrefcount(g)
+
+
+_ndarray = np.ndarray
+_ALONE = _calibrate()
 
 
 def describe(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
@@ -32,19 +33,12 @@ def _unread(self: Placeholder, *_: Any, **__: Any) -> Any:
 class Placeholder:
     """What a rule gets for a parameter that begins with an underscore: shape and dtype without the values."""
 
-    __slots__ = ("spec",)
+    __slots__ = ("dtype", "shape")
     __array_ufunc__ = None
 
     def __init__(self, spec: Spec) -> None:
-        self.spec = spec
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return shape_of(self.spec)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return dtype_of(self.spec)
+        self.shape: tuple[int, ...] = shape_of(spec)
+        self.dtype: np.dtype[Any] = dtype_of(spec)
 
     @property
     def ndim(self) -> int:
@@ -52,7 +46,7 @@ class Placeholder:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def __len__(self) -> int:
         if not self.shape:

@@ -72,7 +72,13 @@ def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., An
 
     number = form(name, pull, lift)
 
+    bare = tails[1] if count else ()
+    if refused and bare is not None and any([bare[k] is not default for k, default in refused]):
+        bare = None
+
     def call(x: Any, /, *settings: Any, **named: Any) -> Any:
+        if not settings and not named and bare is not None:
+            return record(x, bare)
         for value in settings if not named else (*settings, *named.values()):
             if type(value) not in LEAVES and not (type(value) is tuple and _is_plain(value)):
                 return slow(x, *settings, **named)
@@ -92,6 +98,9 @@ def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., An
         for k, default in refused:
             if settings[k] is not default:
                 return slow(x, *settings)
+        return record(x, settings)
+
+    def record(x: Tracer, settings: tuple[Any, ...]) -> Any:
         a = x._value
         y = body(a, *settings)
         t = type(y)
@@ -99,6 +108,8 @@ def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., An
             spec: Any = y.shape, y.dtype
             if spec[1].kind not in "fc":
                 return y
+        elif t is np.float64 or t is np.float32 or t is float:
+            spec = spec_of(y)
         elif isinstance(y, (Tracer, tuple, list)) or not is_inexact(y):
             return slow(x, *settings)
         else:

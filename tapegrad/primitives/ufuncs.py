@@ -87,8 +87,10 @@ def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., 
         made = make(ufunc, short)
         short = made if ufunc.nin == 1 else made[0]
 
+    nin = ufunc.nin
+
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != ufunc.nin:
+        if kwargs or len(args) != nin:
             if len(args) > ufunc.nin:
                 kwargs["out"] = args[ufunc.nin :]
             return options(*args[: ufunc.nin], **kwargs)

@@ -17,9 +17,8 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
     """
     bit = frame.bit
     outer = bit - 1
-    scopes = Outer(frame)
     pop = entries.pop
-    pull, lift = PULL, LIFT
+    pull = PULL
     e: Entry = ()
     try:
         if not outer:
@@ -29,6 +28,8 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
                 if g is not None:
                     cots[e[0]] = None
                     pull[e[2]](g, e, cots, bit)
+            return
+        lift, scopes = LIFT, Outer(frame)
         while entries:
             e = pop()
             if e[1] & bit:
