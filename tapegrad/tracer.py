@@ -170,7 +170,7 @@ class Tracer:
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise _cut(
             "numpy.asarray(x)",
-            "numpy.stack makes an array of traced parts; write numpy.f(a, x) for the method a.f(x) of a plain array a",
+            "x.copy() copies, numpy.stack joins traced parts; write numpy.f(a, x) for a method a.f(x) of a plain array",
         )
 
     def __float__(self) -> NoReturn:

@@ -94,6 +94,11 @@ def test_a_rule_may_return_an_array_that_somebody_holds():
     assert (held == 1).all()
 
 
+def test_the_order_of_bytes_stays():
+    for f in (lambda x: np.sum(x * x), lambda x: np.sum(np.sin(x)), lambda x: np.sum(x + x)):
+        assert tg.grad(f)(np.ones(2, ">f8")).dtype.str == ">f8"
+
+
 def test_zero_size():
     assert tg.grad(lambda x: np.sum(x * x))(np.zeros((0, 3))).shape == (0, 3)
 

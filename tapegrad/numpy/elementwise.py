@@ -25,6 +25,8 @@ def _is_complex(x: Any) -> bool:
 
 def _abs_rule(g: Any, y: Any, x: Any) -> Any:
     """x̄ = ḡ sign(x), for complex x ḡ x*/|x|; 0 at 0."""
+    if _is_complex(x):
+        refuse_kink("absolute", x, y)
     return g * np.conjugate(x) / np.where(y == 0, 1, y) if _is_complex(x) else g * np.sign(x)
 
 

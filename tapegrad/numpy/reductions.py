@@ -126,9 +126,9 @@ def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
     n = math.prod(shape) if axis is None else _count(shape, axis)
     if axis is None and type(g) is np.float64 and 0 < n <= 8192:  # what comes from a loss
         made = np.empty(shape)
-        made.fill(g / n)
+        made.fill(g * (1 / n))
         return made
-    return _filled(g / (n or 1), shape, axis)
+    return _filled(g * (1 / (n or 1)), shape, axis)
 
 
 @_reduction(np.cumsum)
@@ -291,25 +291,28 @@ def _tails(g: Any, x: Any) -> Any:
 # extrema
 
 
-def _extremum(function: Any, beaten: Callable[[Any, Any], Any]) -> None:
+def _extremum(function: Any) -> None:
     def body(
         a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True
     ) -> Any:
         return function(a, axis, keepdims=keepdims)
 
     def vjp(g: Any, y: Any, a: Any, axis: Axis, *_: Any) -> Any:
-        """x̄ᵢ = ḡ in equal shares for the elements that are y, else 0."""
+        """x̄ᵢ = ḡ in equal shares for the elements that are y, else 0; where y is nan, for those that are nan."""
         shape = _shape(a)
-        lost = beaten(a, _spread(y, shape, axis))
-        losers = np.sum(lost, axis, y.dtype, keepdims=axis is not None)
-        return np.where(lost, 0, _spread(g, shape, axis) / (_count(shape, axis) - losers))
+        won = np.equal(a, _spread(y, shape, axis))
+        if np.any(np.isnan(y)):
+            won = won | np.isnan(a)
+        winners = np.count_nonzero(won, axis, keepdims=axis is not None)
+        share = np.divide(1, winners, dtype=np.float64).astype(y.dtype)
+        return np.where(won, _spread(g, shape, axis) * share, 0)
 
     body.__name__ = function.__name__
     _reduction(function)(body).defvjp("a")(vjp)
 
 
-_extremum(np.max, np.less)
-_extremum(np.min, np.greater)
+_extremum(np.max)
+_extremum(np.min)
 FUNCTIONS[np.amax], FUNCTIONS[np.amin] = FUNCTIONS[np.max], FUNCTIONS[np.min]
 
 

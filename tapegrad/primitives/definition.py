@@ -153,7 +153,7 @@ class Definition:
                 raise PrimitiveError(
                     f"{self.name} was called with {word}= and a traced value",
                     "the derivative of such a call is not known",
-                    "leave it out and use the result" if word == "out" else "select with numpy.where before the call",
+                    "leave it out: numpy.where selects, numpy.maximum or + takes a starting value in",
                 )
 
     # rules

@@ -170,7 +170,13 @@ def collect(leaves: Sequence[Any], indices: Sequence[int], cots: Any) -> list[An
         kind = type(g)
         if kind is not type(leaf) or (
             kind is not float
-            and (kind is not _ndarray or getrefcount(g) > _ALONE or g.base is not None or not g.flags.writeable)
+            and (
+                kind is not _ndarray
+                or getrefcount(g) > _ALONE
+                or g.base is not None
+                or g.dtype != leaf.dtype
+                or not g.flags.writeable
+            )
         ):
             g = finish(leaf, g)
         results.append(g)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RuleError
-from ..tracer import Spec, dtype_of, shape_of, spec_of
+from ..tracer import Spec, spec_of
 
 Key = int | str  # an argument: its position, or its name if it is keyword-only
 
@@ -35,10 +35,11 @@ class Placeholder:
 
     __slots__ = ("dtype", "shape")
     __array_ufunc__ = None
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
     def __init__(self, spec: Spec) -> None:
-        self.shape: tuple[int, ...] = shape_of(spec)
-        self.dtype: np.dtype[Any] = dtype_of(spec)
+        self.shape, self.dtype = spec if isinstance(spec, tuple) else ((), np.dtype(spec))
 
     @property
     def ndim(self) -> int:

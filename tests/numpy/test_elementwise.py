@@ -522,7 +522,12 @@ def test_complex_zero(f: Callable[[Any], Any]) -> None:
     z = np.array([0j, 3 + 4j])
     g = tg.grad(lambda z: np.sum(np.real(f(z))))
     assert g(z)[0] == 0
-    assert np.all(np.isfinite(tg.grad(lambda z: np.real(np.sum(g(z))))(z)))
+    again = tg.grad(lambda z: np.real(np.sum(g(z))))
+    if f is np.abs:  # the tip of a cone
+        with pytest.raises(MissingRuleError, match="second derivative"):
+            again(z)
+        z = z[1:]
+    assert np.all(np.isfinite(again(z)))
 
 
 # what is refused

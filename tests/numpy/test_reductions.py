@@ -255,6 +255,15 @@ def test_extrema_of_nan() -> None:
     assert pull(lambda x: np.min(x, axis=1, keepdims=True), x)[1].tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("n", [2049, 2051, 70000])
+def test_winners_among_many_are_counted_in_integers(n: int) -> None:
+    x = np.zeros(n, np.float16)
+    assert np.allclose(grad(np.max)(x), np.float16(1 / n))
+    x[3] = 1
+    assert grad(np.max)(x)[3] == grad(lambda x: np.max(x, axis=0))(x)[3] == 1
+    assert grad(np.mean)(x)[0] == np.float16(1 / n) > 0
+
+
 def test_infinite_cotangent_goes_to_the_winner_alone() -> None:
     _, pullback = vjp(np.max, np.array([1.0, 2.0]))
     assert pullback(INF)[0].tolist() == [0, INF]
