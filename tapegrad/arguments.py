@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import operator
 from collections.abc import Mapping, Sequence, Set
@@ -37,7 +36,7 @@ class Arguments:
                 leaves, structure = [argument], None
             else:
                 leaves, structure = tree.flatten(argument)
-            made = enter(frame, leaves, functools.partial(_path, argument, k), self.indices)
+            made = enter(frame, leaves, argument, k, self.indices)
             args[k] = made[0] if structure is None else structure.unflatten(made)
             self.leaves += leaves
             self.structures.append(structure)
@@ -53,11 +52,6 @@ class Arguments:
             next(rest) if s is None else s.unflatten([next(rest) for _ in range(s.num_leaves)])
             for s in self.structures
         ]
-
-
-def _path(argument: Any, k: int, j: int) -> str:
-    """The name of the j-th leaf of argument k: argument 0['w'][1]."""
-    return f"argument {k}{tree.keystr(tree.leaves_with_path(argument)[j][0])}"
 
 
 def check_argnums(argnums: Any, name: str) -> int | tuple[int, ...]:

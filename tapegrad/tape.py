@@ -186,12 +186,22 @@ class Frame:
         return self.tape.scope(mask)
 
     def cotangents(self) -> Any:
-        """An empty place for the cotangents of what this frame recorded: by index, None where there is none."""
-        return _Sparse() if self.outer else [None] * next(self.tape.count)
+        """An empty place for the cotangents of what this frame recorded: by index, None where there is none.
+
+        At -1 stand the arrays among them that the reading made itself, and may add to in place.
+        """
+        if self.outer:
+            return Sparse()
+        cots: list[Any] = [None] * (next(self.tape.count) + 1)
+        cots[-1] = {}
+        return cots
 
 
-class _Sparse(dict[int, Any]):
+class Sparse(dict[int, Any]):
     """Cotangents by index, for a stretch of the tape that starts late."""
+
+    def __init__(self) -> None:
+        self[-1] = {}
 
     def __missing__(self, index: int) -> None:
         return None

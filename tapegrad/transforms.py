@@ -67,23 +67,29 @@ class _ValueAndGrad(_Transform[P, R]):
         frame = Frame(self.title)
         try:
             frame.open()
-            call, words, chosen = choose(self.fun, argnums, args, kwargs, self.title)
+            call: list[Any]
+            if type(argnums) is int and 0 <= argnums < len(args):
+                call, words, chosen = [*args], kwargs, (argnums,)
+            else:
+                call, words, chosen = choose(self.fun, argnums, args, kwargs, self.title)
             arguments = Arguments(frame, call, chosen)
             out = cast(Any, self.fun)(*call, **words)
             del call
             if self.has_aux:
                 out, aux = _split(out, self.title)
                 aux = lower(frame, aux)
-            if type(out) is Tracer and out._scope is frame.scope and out._spec in _SEEDS and not self.holomorphic:
-                index, spec, out = out._index, out._spec, out._value  # the usual case
+            seed = _SEEDS.get(out._spec) if type(out) is Tracer and out._scope is frame.scope else None
+            if seed is not None and not self.holomorphic:
+                index, out = out._index, out._value  # the usual case
             else:
                 index, spec = _scalar(out, frame, self.holomorphic)
+                seed = 1.0 if spec is float else dtype_of(spec).type(1)
                 out = lower(frame, out)
         finally:
             entries = frame.close()
         cots = frame.cotangents()
         if index is not None:
-            cots[index] = _SEEDS.get(spec) or dtype_of(spec).type(1)
+            cots[index] = seed
             read(frame, entries, cots)
         gradients = arguments.gather(cots)
         result = gradients[0] if isinstance(argnums, int) else tuple(gradients)

@@ -12,6 +12,8 @@ from ..primitives.define import array_function, composed, primitive
 from ..primitives.definition import Definition
 from ..primitives.forms import QUICK, binary
 from ..primitives.general import make_form, make_record, note_view
+from ..primitives.rules import Placeholder
+from ..tape import Entry
 from ..tracer import Tracer, plain
 from .elementwise import refuse_out
 from .joining import asarray
@@ -52,10 +54,28 @@ def _get_rule(g: Any, _y: Any, _x: Any, index: Any) -> Any:
     return (scatter if isinstance(g, Tracer) else _scatter)(g, index, _x.shape)
 
 
+def _pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
+    """Add ḡ to what the array has got so far, in place: k picks of n numbers cost n + k."""
+    _, _, _, _, p, spec, _, _, index = e
+    held = cots[p]
+    if isinstance(g, Tracer) or isinstance(held, Tracer):
+        r = _get_rule(g, None, Placeholder(spec), index)
+        cots[p] = r if held is None else held + r
+        return
+    own = cots[-1]
+    if held is None or own.get(p) is not held:
+        held = np.zeros(*spec) if held is None else np.array(held, spec[1])
+        cots[p] = own[p] = held
+    if _is_basic(index):
+        held[index] += g
+    else:
+        np.add.at(held, index, g)
+
+
 _definition = Definition(_get, "getitem", constants=("index",))
 _definition.add(0, _get_rule)
 _definition.add(1, lambda g, _y, _x, _index: None)
-_pick = binary(_definition, QUICK | _BASIC | {tuple})(
+_pick = binary(_definition, QUICK | _BASIC | {tuple}, _pull)(
     operator.getitem, make_record(_definition, make_form(_definition), _get)
 )[0]
 

@@ -128,13 +128,14 @@ def unary(definition: Definition) -> Callable[[Unary, Unary], Unary]:
 
 
 def binary(
-    definition: Definition, constants: frozenset[type] = QUICK
+    definition: Definition, constants: frozenset[type] = QUICK, pull: Pull | None = None
 ) -> Callable[[Binary, Binary], tuple[Binary, Binary]]:
     """A maker of functions of two arguments that record themselves, for a definition that is `quick`.
 
     From `operate`, which computes on plain values (NumPy's function, or Python's operator), and `slow`,
     which serves every other call, it makes the function that records, and the same with its arguments
-    swapped, which a reflected operator needs. `constants` are the types of what need not be traced.
+    swapped, which a reflected operator needs. `constants` are the types of what need not be traced;
+    `pull` takes the cotangent back through the first argument alone, if the rule is not to.
     """
     name, broadcasts = definition.name, definition.elementwise
     rule_x, rule_z = definition.rules[0].call, definition.rules[1].call
@@ -228,7 +229,7 @@ def binary(
             z = tracer(z, q, s, sq)
         return i, mask, number, spec, p, sp, q, sq, y, x, z
 
-    form_x = form(name, pull_x, lift_x)
+    form_x = form(name, pull or pull_x, lift_x)
     form_z = form(name, pull_z, lift_z)
     form_both = form(name, pull_both, lift_both)
 

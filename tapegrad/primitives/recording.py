@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -17,7 +17,7 @@ from .cotangent import conform
 from .forms import INPUT
 
 
-def enter(frame: Frame, leaves: Sequence[Any], path: Callable[[int], str], indices: list[int]) -> list[Tracer]:
+def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: list[int]) -> list[Tracer]:
     """Tracers of this frame for the leaves of an argument; `path(k)` names the k-th should it be refused."""
     scope = frame.scope
     count = scope.count
@@ -31,13 +31,13 @@ def enter(frame: Frame, leaves: Sequence[Any], path: Callable[[int], str], indic
         elif kind is int:
             leaf, spec = float(leaf), float
         elif isinstance(leaf, Tracer):
-            entered.append(again := _enter_again(frame, leaf, path(len(entered))))
+            entered.append(again := _enter_again(frame, leaf, argument, k))
             indices.append(again._index)
             continue
         elif kind is complex or (isinstance(leaf, np.generic) and is_inexact(leaf)):
             spec = spec_of(leaf)
         else:
-            raise _refused(leaf, frame.name, path(len(entered)))
+            raise _refused(leaf, frame.name, _path(argument, k, len(entered)))
         made = CompleteTracer() if scope.complete else Tracer()
         made._value = leaf
         made._index = i = next(count)
@@ -48,7 +48,12 @@ def enter(frame: Frame, leaves: Sequence[Any], path: Callable[[int], str], indic
     return entered
 
 
-def _enter_again(frame: Frame, leaf: Tracer, path: str) -> Tracer:
+def _path(argument: Any, k: int, j: int) -> str:
+    """The name of the j-th leaf of argument k: argument 0['w'][1]."""
+    return f"argument {k}{tree.keystr(tree.leaves_with_path(argument)[j][0])}"
+
+
+def _enter_again(frame: Frame, leaf: Tracer, argument: Any, k: int) -> Tracer:
     """A tracer of this frame for a value that frames around it trace."""
     outside = leaf._scope
     if outside.ended is not None:
@@ -56,7 +61,7 @@ def _enter_again(frame: Frame, leaf: Tracer, path: str) -> Tracer:
     if outside.tape is not frame.tape:
         raise EscapedTracerError(
             f"{frame.name} got a traced value of another thread or task",
-            f"{path} is {leaf!r}",
+            f"{_path(argument, k, [x is leaf for x in tree.leaves(argument)].index(True))} is {leaf!r}",
             "differentiate within one thread, or pass tapegrad.stop_gradient(x)",
         )
     index = next(outside.count)

@@ -28,6 +28,7 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
                 if g is not None:
                     cots[e[0]] = None
                     pull[e[2]](g, e, cots, bit)
+            cots[-1] = None
             return
         lift, scopes = LIFT, Outer(frame)
         while entries:
@@ -39,6 +40,7 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
                     if e[1] & outer:
                         e = lift[e[2]](e, scopes)
                     pull[e[2]](g, e, cots, bit)
+        cots[-1] = None
     except Exception as error:
         error.add_note(f"tapegrad: on the way back through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}")
         raise

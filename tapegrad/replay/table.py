@@ -13,7 +13,7 @@ from ..primitives.forms import DEFINITIONS, INPUT, LIFT, NAMES, PULL
 from ..primitives.general import PICK
 from ..primitives.recording import seeds
 from ..primitives.rules import Key
-from ..tape import Entry, Frame, Outer
+from ..tape import Entry, Frame, Outer, Sparse
 from ..tracer import Spec, dtype_of, plain, shape_of, spec_of
 
 
@@ -156,8 +156,9 @@ class ReadableTape:
             g = cots.get(e[0])
             if g is None:
                 continue
-            sent = _Sent()
+            sent = Sparse()
             PULL[e[2]](g, LIFT[e[2]](e, scopes) if e[1] & (bit - 1) else e, sent, bit)
+            del sent[-1]
             for parent, c in sent.items():
                 held = cots.get(parent)
                 cots[parent] = c if held is None else _merge(held, c)
@@ -189,7 +190,8 @@ class ReadableTape:
         """
         for _ in self.steps(cotangent):
             pass
-        cots = _Sent(self._cotangents)
+        cots = Sparse()
+        cots.update(self._cotangents)
         return tuple(self._arguments.gather(cots))
 
     def __str__(self) -> str:
@@ -209,13 +211,6 @@ class ReadableTape:
 
     def __repr__(self) -> str:
         return f"<tape of {self._frame.name}: {len(self)} rows>"
-
-
-class _Sent(dict[int, Any]):
-    """What one entry sends, by the index of the parent."""
-
-    def __missing__(self, index: int) -> None:
-        return None
 
 
 class _Option(NamedTuple):

@@ -38,13 +38,13 @@ class Workload:
 
 
 def chain(np: Any, rounds: int = 200) -> Function:
-    """Five operations a round; values stay in 0.6 to 0.8, and the derivative of a round is close to -1."""
+    """Five operations a round; values stay in 0.6 to 1.2, and the derivative of a round is close to -1."""
 
     def f(x: Any) -> Any:
         for _ in range(rounds):
             x = np.sin(x)
             x = x * 1.1
-            x = x + 0.45
+            x = x + 0.467
             x = 1.0 / x
             x = x * x
         return x
@@ -55,7 +55,7 @@ def chain(np: Any, rounds: int = 200) -> Function:
 def chain_by_hand(x: float) -> tuple[float, float]:
     np, kept = numpy, []
     for _ in range(200):
-        y = 1.0 / (np.sin(x) * 1.1 + 0.45)
+        y = 1.0 / (np.sin(x) * 1.1 + 0.467)
         kept.append((x, y))
         x = y * y
     g = 1.0

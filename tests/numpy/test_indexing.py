@@ -436,3 +436,52 @@ def test_lists_of_traced_numbers(call: Any) -> None:
         assert len(str(error).splitlines()) == 3
     else:
         assert slope == pytest.approx(value / 1.5)
+
+
+# many picks of one array
+
+
+def test_picks_add_up_in_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    zeros = np.zeros
+    monkeypatch.setattr(np, "zeros", lambda *args, **kwargs: made.append(args) or zeros(*args, **kwargs))
+    x = np.linspace(0, 1, 500)
+    g = tg.grad(lambda x: sum(x[i] * x[i + 1] for i in range(499)) + np.sum(x[100:200]) + np.sum(x[[3, 3, 4]]))(x)
+    expected = np.zeros(500)
+    assert len(made) == 2  # one by the reading, one just now
+    expected[:-1] += x[1:]
+    expected[1:] += x[:-1]
+    expected[100:200] += 1
+    expected[3] += 2
+    expected[4] += 1
+    np.testing.assert_allclose(g, expected)
+
+
+def test_picks_beside_other_uses() -> None:
+    w = np.arange(6.0).reshape(3, 2)
+    for f, slope in (
+        (lambda x: np.sum(x * w) + x[0, 1] + x[0, 1], w + [[0, 2], [0, 0], [0, 0]]),
+        (lambda x: x[0, 1] + np.sum(x * w) + x[0, 1], w + [[0, 2], [0, 0], [0, 0]]),
+        (lambda x: x[0, 1] + x[1, 1] * np.sum(x) * 0 + np.sum(x[0]), [[1, 2], [0, 0], [0, 0]]),
+        (lambda x: sum(np.sum(row * row) for row in x) + np.sum(x), 2 * w + 1),
+    ):
+        value, pullback = tg.vjp(f, w)
+        first = pullback(1.0)[0]
+        np.testing.assert_allclose(first, slope)
+        first[:] = 100  # which is nobody's but the caller's
+        np.testing.assert_allclose(pullback(1.0)[0], slope)
+    both = tg.grad(lambda x, y: np.sum(x[0] * y[0]) + np.sum((x + y)[1]), (0, 1))(w, w)
+    np.testing.assert_allclose(both[0], both[1])
+    assert not np.shares_memory(*both)
+
+
+def test_second_derivatives_of_picks() -> None:
+    x, v = np.linspace(1, 2, 4), np.array([1.0, -1.0, 2.0, 0.5])
+    f = lambda x: sum(x[i] ** 2 * x[i + 1] for i in range(3))
+    h = tg.grad(lambda x: np.sum(tg.grad(f)(x) * v))(x)
+    hessian = np.zeros((4, 4))
+    for i in range(3):
+        hessian[i, i] += 2 * x[i + 1]
+        hessian[i, i + 1] += 2 * x[i]
+        hessian[i + 1, i] += 2 * x[i]
+    np.testing.assert_allclose(h, hessian @ v)
