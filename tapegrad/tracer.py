@@ -20,6 +20,9 @@ import numpy as np
 from .errors import AssignmentError, ConversionError, MissingRuleError
 from .tape import Scope
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
 Spec = type[Any] | tuple[tuple[int, ...], np.dtype[Any]]
 
 UFUNCS: dict[Any, Callable[..., Any]] = {}
@@ -245,7 +248,7 @@ def tracer(value: Any, index: int, scope: Scope, spec: Spec) -> Tracer:
     return made
 
 
-def is_tracer(x: object) -> bool:
+def is_tracer(x: object) -> TypeIs[Tracer]:
     """Whether `x` is a traced value: one that a running transform differentiates through."""
     return isinstance(x, Tracer)
 

@@ -462,10 +462,10 @@ def test_picks_beside_other_uses() -> None:
     for f, slope in (
         (lambda x: np.sum(x * w) + x[0, 1] + x[0, 1], w + 2 * (np.arange(6).reshape(3, 2) == 1)),
         (lambda x: x[0, 1] + np.sum(x * w) + x[0, 1], w + 2 * (np.arange(6).reshape(3, 2) == 1)),
-        (lambda x: x[0, 1] + x[1, 1] * np.sum(x) * 0 + np.sum(x[0]), [[1, 2], [0, 0], [0, 0]]),
+        (lambda x: x[0, 1] + x[1, 1] * np.sum(x) * 0 + np.sum(x[0]), np.array([[1, 2], [0, 0], [0, 0]])),
         (lambda x: sum(np.sum(row * row) for row in x) + np.sum(x), 2 * w + 1),
     ):
-        value, pullback = tg.vjp(f, w)
+        _, pullback = tg.vjp(f, w)
         first = pullback(1.0)[0]
         np.testing.assert_allclose(first, slope)
         first[:] = 100  # which is nobody's but the caller's
