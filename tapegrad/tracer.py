@@ -30,7 +30,7 @@ DIRECT: dict[Any, Callable[..., Any]] = {}  # short cuts: ufuncs without keyword
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 METHODS: dict[tuple[Any, str], Callable[..., Any]] = {}  # (ufunc, "reduce") and the like
 
-_NUMBERS: dict[type, Spec] = {float: float, complex: complex, int: int, bool: bool} | {
+NUMBERS: dict[type, Spec] = {float: float, complex: complex, int: int, bool: bool} | {
     np.dtype(code).type: ((), np.dtype(code)) for code in np.typecodes["All"] if code not in "SUVMmO"
 }
 INEXACT = "fcg"
@@ -38,7 +38,7 @@ INEXACT = "fcg"
 
 def spec_of(value: Any) -> Spec:
     """The spec of a plain value: the class of a Python number, else its shape and dtype."""
-    return _NUMBERS.get(type(value)) or (value.shape, value.dtype)
+    return NUMBERS.get(type(value)) or (value.shape, value.dtype)
 
 
 def is_inexact(value: Any) -> bool:

@@ -11,18 +11,20 @@ to `general`. Their entries are
 
     (index, mask, form, spec, parent, its spec, [parent, its spec,] answer, argument, [argument])
 
-where answer and arguments are None unless the rules read them.
+where answer and arguments are None unless the rules read them. What happens for each operation is
+written out here rather than shared, for a Python call costs as much as the arithmetic of a number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from ..tape import Entry, Outer
-from ..tracer import _NUMBERS, Tracer, spec_of, tracer
+from ..tracer import NUMBERS, Tracer, spec_of, tracer
 from .cotangent import conform
 from .definition import Definition
 from .rules import KEEP, SHAPE, Key, Placeholder, placeholder
@@ -40,16 +42,18 @@ DEFINITIONS: list[Definition | None] = []
 QUICK = frozenset({float, int, np.ndarray, np.float64, np.float32, complex, np.int64, np.complex128})
 
 _ndarray = np.ndarray
-_spec = _NUMBERS.get
+_spec = NUMBERS.get
+_lock = Lock()  # threads may define primitives
 
 
 def form(name: str, pull: Pull, lift: Lift, definition: Definition | None = None) -> int:
     """Register how to read one kind of entry; returns the int that stands in it."""
-    DEFINITIONS.append(definition)
-    PULL.append(pull)
-    LIFT.append(lift)
-    NAMES.append(name)
-    return len(PULL) - 1
+    with _lock:
+        DEFINITIONS.append(definition)
+        LIFT.append(lift)
+        NAMES.append(name)
+        PULL.append(pull)
+        return len(PULL) - 1
 
 
 def _pull_input(g: Any, e: Entry, cots: Any, bit: int) -> None:

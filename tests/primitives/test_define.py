@@ -2,6 +2,8 @@
 
 import inspect
 import pickle
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -517,3 +519,28 @@ def test_unbroadcast():
     for wrong in (np.zeros(3), np.zeros((2, 2, 2, 2)), np.zeros((5, 4))):
         with pytest.raises(CotangentError):
             unbroadcast(g, wrong)
+
+
+def test_threads_may_define_primitives():
+    wrong = []
+
+    def work(k):
+        for n in range(60):
+            f = tg.primitive(lambda x, c: x * c)
+            f.defvjp("x")(lambda g, y, x, c: g * c)
+            h = tg.primitive(nondiff_argnames="c")(lambda x, c: x * c)
+            h.defvjp("x")(lambda g, y, x, c: g * c)
+            if tg.grad(lambda x, f=f, h=h, n=n: f(x, k) + h(x, n))(1.0) != k + n:
+                wrong.append((k, n))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(k,)) for k in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not wrong
