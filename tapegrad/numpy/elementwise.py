@@ -51,31 +51,12 @@ def _power_rule(g: Any, _y: Any, x: Any, z: Any) -> Any:
     if hasattr(z, "dtype") and z.dtype.kind in "biu":  # whose arithmetic wraps around
         z = z.astype(float)
     less = z - 1 if isinstance(z, Tracer) else z - (z != 0)
-    try:
-        return g * (z * operator_power(x, less))
-    except ArithmeticError:  # of Python numbers
-        return g * (z * np.power(x, less))
+    return g * (z * operator_power(x, less))
 
 
 def _log_base(x: Any, y: Any) -> Any:
     """log x in the dtype of y = xᶻ, which it multiplies: that product is 0 at x = 0."""
     return np.log(np.where(x == 0, np.ones((), np.result_type(y)), x))
-
-
-def _divide_x(g: Any, _y: Any, _x: Any, z: Any) -> Any:
-    """x̄ = ḡ / z, of Python numbers too as NumPy has it."""
-    try:
-        return g / z
-    except ArithmeticError:
-        return np.divide(g, z)
-
-
-def _divide_z(g: Any, y: Any, _x: Any, z: Any) -> Any:
-    """z̄ = −ḡ y / z"""
-    try:
-        return -g * y / z
-    except ArithmeticError:
-        return np.divide(-g * y, z)
 
 
 def refuse_kink(name: str, x: Any, y: Any) -> None:
@@ -137,7 +118,7 @@ _LN2, _LN10 = math.log(2), math.log(10)
 add         = elementwise(np.add,          through,                               through)
 subtract    = elementwise(np.subtract,     through,                               lambda g, _y, _x, _z: -g)
 multiply    = elementwise(np.multiply,     lambda g, _y, _x, z: g * z,            lambda g, _y, x, _z: g * x)
-divide      = elementwise(np.divide,       _divide_x,                              _divide_z)
+divide      = elementwise(np.divide,       lambda g, _y, _x, z: g / z,            lambda g, y, _x, z: -g * y / z)
 power       = elementwise(np.power,        _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 float_power = elementwise(np.float_power,  _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))

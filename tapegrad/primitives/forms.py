@@ -27,7 +27,7 @@ from ..tape import Entry, Outer
 from ..tracer import NUMBERS, Tracer, spec_of, tracer
 from .cotangent import conform
 from .definition import Definition
-from .rules import KEEP, SHAPE, Key, Placeholder, placeholder
+from .rules import KEEP, SHAPE, Key, Placeholder, again, placeholder
 
 Pull = Callable[[Any, Entry, Any, int], None]
 Lift = Callable[[Entry, Outer], Entry]
@@ -91,7 +91,10 @@ def unary(definition: Definition) -> Callable[[Unary, Unary], Unary]:
         _, _, _, spec, p, sp, y, x = e
         if shows:
             y, x = Placeholder(spec) if show_y else y, Placeholder(sp) if show_x else x
-        r = rule(g, y, x)
+        try:
+            r = rule(g, y, x)
+        except ArithmeticError:
+            r = again(rule, g, y, x)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp):
             if r is None:
@@ -162,7 +165,10 @@ def binary(
         _, _, _, spec, p, sp, y, x, z = e
         if x_shown:
             y, x = Placeholder(spec) if x_shown[0] else y, Placeholder(sp) if x_shown[1] else x
-        r = rule_x(g, y, x, z)
+        try:
+            r = rule_x(g, y, x, z)
+        except ArithmeticError:
+            r = again(rule_x, g, y, x, z)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp):
             if r is None:
@@ -175,7 +181,10 @@ def binary(
         _, _, _, spec, p, sp, y, x, z = e
         if z_shown:
             y, z = Placeholder(spec) if z_shown[0] else y, Placeholder(sp) if z_shown[2] else z
-        r = rule_z(g, y, x, z)
+        try:
+            r = rule_z(g, y, x, z)
+        except ArithmeticError:
+            r = again(rule_z, g, y, x, z)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp):
             if r is None:
@@ -189,14 +198,20 @@ def binary(
         if b_shown:
             y = Placeholder(spec) if b_shown[0] else y
             x, z = Placeholder(sp) if b_shown[1] else x, Placeholder(sq) if b_shown[2] else z
-        r = g if same_x else rule_x(g, y, x, z)
+        try:
+            r = g if same_x else rule_x(g, y, x, z)
+        except ArithmeticError:
+            r = again(rule_x, g, y, x, z)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp) and r is not None:
             r = conform(r, sp, name, 0, broadcasts)
         if r is not None:
             c = cots[p]
             cots[p] = r if c is None else c + r
-        r = g if same_z else rule_z(g, y, x, z)
+        try:
+            r = g if same_z else rule_z(g, y, x, z)
+        except ArithmeticError:
+            r = again(rule_z, g, y, x, z)
         t = type(r)
         if t is not sq and ((r.shape, r.dtype) != sq if t is _ndarray else _spec(t) is not sq) and r is not None:
             r = conform(r, sq, name, 1, broadcasts)

@@ -24,7 +24,7 @@ from ..tracer import CompleteTracer, Tracer, dtype_of, is_inexact, shape_of, spe
 from .cotangent import conform
 from .definition import Definition
 from .forms import form
-from .rules import DROP, KEEP, SHAPE, Key, Placeholder, placeholder
+from .rules import DROP, KEEP, SHAPE, Key, Placeholder, again, placeholder
 
 # the types of an argument that need no second look
 LEAVES = frozenset(
@@ -63,7 +63,7 @@ def make_form(definition: Definition) -> int:
             if key in results:
                 r = results[key]
             else:
-                r = results[key] = definition.rules[key].call(g, y, *args, **kwargs)
+                r = results[key] = _apply(definition.rules[key].call, g, y, args, kwargs)
             if leaves and r is not None:
                 r = _leaves(r, leaves, name, key)[leaf]
             if r is None:
@@ -121,10 +121,17 @@ def _gather(g: list[Any], outputs: Any) -> Any:
     )
 
 
+def _apply(rule: Callable[..., Any], g: Any, y: Any, args: Any, kwargs: Any) -> Any:
+    try:
+        return rule(g, y, *args, **kwargs)
+    except ArithmeticError:
+        return again(rule, g, y, *args, **kwargs)
+
+
 def _all_at_once(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) -> dict[Key, Any]:
     """The results of a rule for all arguments, by argument."""
     assert definition.joint is not None
-    given = definition.joint.call(g, y, *args, **kwargs)
+    given = _apply(definition.joint.call, g, y, args, kwargs)
     every: list[Key] = [*range(len(args)), *kwargs]
     carrying = [key for key in every if key not in definition.nondiff]
     if len(carrying) == 1:

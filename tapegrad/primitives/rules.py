@@ -102,6 +102,12 @@ class Rule:
         return self.arguments[position] if position < len(self.arguments) else self.rest
 
 
+def again(call: Callable[..., Any], *values: Any, **options: Any) -> Any:
+    """What a rule gives with NumPy's numbers in the place of Python's, whose arithmetic raises where it overflows."""
+    numbers: dict[type, Any] = {float: np.float64, complex: np.complex128}
+    return call(*[numbers[type(v)](v) if type(v) in numbers else v for v in values], **options)
+
+
 def _positional(function: Callable[..., Any]) -> tuple[Sequence[str], bool]:
     """The names of a function's positional parameters, and whether it takes more."""
     code = getattr(function, "__code__", None)

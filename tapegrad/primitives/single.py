@@ -20,7 +20,7 @@ from .cotangent import conform
 from .definition import Definition
 from .forms import form
 from .general import LEAVES, note_view
-from .rules import KEEP, SHAPE, Placeholder
+from .rules import KEEP, SHAPE, Placeholder, again
 
 _ndarray = np.ndarray
 
@@ -52,7 +52,10 @@ def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., An
             y = Placeholder(spec)
         if show_x:
             x = Placeholder(sp)
-        r = rule(g, y, x, *settings)
+        try:
+            r = rule(g, y, x, *settings)
+        except ArithmeticError:
+            r = again(lambda g, y, x: rule(g, y, x, *settings), g, y, x)
         t = type(r)
         if t is not sp and (t is not _ndarray or (r.shape, r.dtype) != sp):
             if r is None:

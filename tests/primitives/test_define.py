@@ -544,3 +544,15 @@ def test_threads_may_define_primitives():
     finally:
         sys.setswitchinterval(interval)
     assert not wrong
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_arithmetic_of_a_rule_is_numpys():
+    recip = tg.primitive(lambda x: 1 / x if x else float("inf"))
+    recip.defvjp("x")(lambda g, y, x: -g / x**2)
+    assert tg.grad(recip)(0.0) == -np.inf
+    assert tg.grad(recip)(2.0) == -0.25
+    quotient = tg.primitive(lambda x, z: x / z)
+    quotient.defvjp(lambda g, y, x, z: (g / z, -g * x / z**2))
+    assert tg.grad(quotient, (0, 1))(1.0, 1e-200) == (1e200, -np.inf)
+    assert type(tg.grad(quotient)(1.0, 1e-200)) is float
