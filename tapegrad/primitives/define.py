@@ -99,14 +99,15 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
 
     Where the first argument may be no `sequence` of arrays, a list there becomes an array.
     """
-    record = make_record(definition, make_form(definition), definition.body)
+    number = make_form(definition)
+    record = make_record(definition, number, definition.body)
     quick: Any = None
 
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal quick
         if args and type(args[0]) is Tracer:
             if quick is None:
-                quick = single(definition, record) if takes_settings(definition) else record
+                quick = single(definition, number, record) if takes_settings(definition) else record
                 if FUNCTIONS.get(plain) is call:
                     DIRECT[plain] = quick
             return quick(*args, **kwargs)

@@ -32,9 +32,6 @@ LEAVES = frozenset(
     | {np.dtype(code).type for code in np.typecodes["All"]}
 )
 _TRACERS = (Tracer, CompleteTracer)
-_KEEP_ALL = (KEEP,) * 64
-
-Edge = tuple[Key, int, int, int, int, Any]
 
 
 def _pull_pick(g: Any, e: Entry, cots: Any, bit: int) -> None:
@@ -210,7 +207,7 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         mask = scope.mask
         if scope.complete:
             plain = [_shown(a) if fate == SHAPE else a for a, fate in zip(plain, fates, strict=True)]
-            y_fate, fates = KEEP, _KEEP_ALL
+            y_fate = KEEP
         elif min(fates, default=KEEP) != KEEP:
             plain = [a if fate == KEEP else _lesser(a, fate) for a, fate in zip(plain, fates, strict=True)]
         saved = tuple(plain)

@@ -18,7 +18,7 @@ from .forms import INPUT
 
 
 def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: list[int]) -> list[Tracer]:
-    """Tracers of this frame for the leaves of an argument; `path(k)` names the k-th should it be refused."""
+    """Tracers of this frame for the leaves of argument number `k`; their indices go to the end of `indices`."""
     scope = frame.scope
     count = scope.count
     entered: list[Tracer] = []

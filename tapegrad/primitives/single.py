@@ -19,7 +19,7 @@ from ..tracer import Tracer, is_inexact, spec_of, tracer
 from .cotangent import conform
 from .definition import Definition
 from .forms import form
-from .general import LEAVES, note_view
+from .general import LEAVES, make_record, note_view
 from .rules import KEEP, SHAPE, Placeholder, again
 
 _ndarray = np.ndarray
@@ -35,8 +35,11 @@ def takes_settings(definition: Definition) -> bool:
     )
 
 
-def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that records a call with its first argument traced; every other call goes to `slow`."""
+def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that records a call with its first argument traced; every other call goes to `slow`.
+
+    `number` is the general form of the primitive, for answers that are none but a number or an array.
+    """
     body, name, broadcasts, views = definition.body, definition.name, definition.elementwise, definition.views
     rule, names, count = definition.rules[0].call, definition.names, len(definition.names) - 1
     y_fate, (x_fate, *_) = definition.plan((0,), count + 1)
@@ -65,15 +68,15 @@ def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., An
         cots[p] = r if c is None else c + r
 
     def lift(e: Entry, scopes: Outer) -> Entry:
-        i, mask, number, spec, p, sp, y, x, settings = e
+        i, mask, quick, spec, p, sp, y, x, settings = e
         s = scopes[mask]
         if keep_y:
             y = tracer(y, i, s, spec)
         if keep_x:
             x = tracer(x, p, s, sp)
-        return i, mask, number, spec, p, sp, y, x, settings
+        return i, mask, quick, spec, p, sp, y, x, settings
 
-    number = form(name, pull, lift)
+    quick = form(name, pull, lift)
 
     bare = tails[1] if count else ()
     if refused and bare is not None and any([bare[k] is not default for k, default in refused]):
@@ -111,19 +114,17 @@ def single(definition: Definition, slow: Callable[..., Any]) -> Callable[..., An
             spec: Any = y.shape, y.dtype
             if spec[1].kind not in "fc":
                 return y
-        elif t is np.float64 or t is np.float32 or t is float:
+        elif is_inexact(y) and not isinstance(y, Tracer):
             spec = spec_of(y)
-        elif isinstance(y, (Tracer, tuple, list)) or not is_inexact(y):
-            return slow(x, *settings)
         else:
-            spec = spec_of(y)
+            return make_record(definition, number, lambda *_, **__: y)(x, *settings)
         made = Tracer()
         made._value = y
         made._scope = s = x._scope
         made._index = i = next(s.count)
         made._spec = spec
         s.record(
-            (i, s.mask, number, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None, settings)
+            (i, s.mask, quick, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None, settings)
         )
         if views:
             note_view(made, x)

@@ -556,3 +556,24 @@ def test_the_arithmetic_of_a_rule_is_numpys():
     quotient.defvjp(lambda g, y, x, z: (g / z, -g * x / z**2))
     assert tg.grad(quotient, (0, 1))(1.0, 1e-200) == (1e200, -np.inf)
     assert type(tg.grad(quotient)(1.0, 1e-200)) is float
+
+
+def test_a_body_runs_once():
+    runs = []
+
+    def counted(x, how):
+        runs.append(how)
+        return {"array": x * 2, "pair": (x, x * 3), "index": np.argmax(x), "number": 2.0 * x[0]}[how]
+
+    f = tg.primitive(nondiff_argnames="how")(counted)
+
+    @f.defvjp("x")
+    def _(g, y, x, how):
+        return {"array": lambda: 2 * g, "pair": lambda: g[0] + 3 * g[1], "number": lambda: np.eye(2)[0] * 2 * g}[how]()
+
+    x = np.array([1.0, 2.0])
+    assert tg.grad(lambda x: np.sum(f(x, "array")))(x).tolist() == [2, 2]
+    assert tg.grad(lambda x: np.sum(f(x, "pair")[1]))(x).tolist() == [3, 3]
+    assert tg.grad(lambda x: x[f(x, "index")])(x).tolist() == [0, 1]
+    assert tg.grad(lambda x: f(x, "number"))(x).tolist() == [2, 0]
+    assert runs == ["array", "pair", "index", "number"]
