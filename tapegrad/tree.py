@@ -20,15 +20,26 @@ The functions have the names of `jax.tree`, some of which are those of built-ins
 from __future__ import annotations
 
 import builtins
-import dataclasses
 import functools
 import operator
-import reprlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from tapegrad.errors import TreeError
+from .containers import (
+    KINDS,
+    LEAVES,
+    DictKey,
+    FlattenedIndexKey,
+    GetAttrKey,
+    Path,
+    SequenceKey,
+    is_node,
+    keystr,
+    register_dataclass,
+    register_node,
+)
+from .errors import TreeError
 
 __all__ = [
     "map", "leaves", "flatten", "unflatten", "structure", "reduce", "all", "transpose",
@@ -37,262 +48,10 @@ __all__ = [
     "Structure", "is_node", "register_dataclass", "register_node",
 ]  # fmt: skip
 
-_T = TypeVar("_T")
 IsLeaf = Callable[[Any], bool] | None
-Path = tuple[Any, ...]
 Row = tuple[type, Any, int, int, Any]  # class, metadata, number of children, number of leaves up to here, extra
 
 _MISSING: Any = object()
-
-
-# --- keys, the steps of a path ------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SequenceKey:
-    """The step into item `idx` of a list or tuple; as a string `[0]`."""
-
-    idx: int
-
-    def __str__(self) -> str:
-        return f"[{self.idx!r}]"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DictKey:
-    """The step into the value at `key` of a dict; as a string `['w']`."""
-
-    key: Any
-
-    def __str__(self) -> str:
-        return f"[{self.key!r}]"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class GetAttrKey:
-    """The step into attribute `name` of a named tuple or a dataclass; as a string `.w`."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f".{self.name}"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FlattenedIndexKey:
-    """The step into child number `key` of a class whose children have no names; as a string `[<flat index 0>]`."""
-
-    key: int
-
-    def __str__(self) -> str:
-        return f"[<flat index {self.key}>]"
-
-
-def keystr(path: Path) -> str:
-    """The steps of a path in one string.
-
-    >>> from tapegrad import tree
-    >>> tree.keystr((tree.DictKey("layers"), tree.SequenceKey(0), tree.GetAttrKey("w")))
-    "['layers'][0].w"
-    """
-    return "".join(builtins.map(str, path))
-
-
-# --- kinds of containers ------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Kind:
-    """How containers of one class come apart and together. `extra` is what does not count when structures compare."""
-
-    take: Callable[[Any], tuple[Sequence[Any], Any, Any]]  # container -> children, metadata, extra
-    make: Callable[[Any, Any, list[Any]], Any]  # metadata, extra, children -> container
-    keys: Callable[[Any, Any, int], Sequence[Any]]  # metadata, extra, number of children -> their keys
-
-
-class _Kinds(dict[type, _Kind]):
-    def __missing__(self, cls: Any) -> _Kind:
-        return _NAMEDTUPLE  # the one kind that has no class of its own
-
-
-def _take_dict(x: dict[Any, Any]) -> tuple[list[Any], tuple[Any, ...], tuple[Any, ...]]:
-    order = (*x,)
-    try:
-        keys = (*sorted(order),)
-    except TypeError:
-        keys = order
-    return [*builtins.map(x.__getitem__, keys)], keys, order
-
-
-def _make_dict(keys: tuple[Any, ...], order: tuple[Any, ...], children: list[Any]) -> dict[Any, Any]:
-    if keys == order:
-        return dict(zip(keys, children))
-    made = dict.fromkeys(order)
-    made.update(zip(keys, children))
-    return made
-
-
-def _take_defaultdict(x: defaultdict[Any, Any]) -> tuple[list[Any], Any, Any]:
-    children, keys, order = _take_dict(x)
-    return children, (x.default_factory, keys), order
-
-
-def _indices(_meta: Any, _extra: Any, count: int) -> list[SequenceKey]:
-    return [SequenceKey(i) for i in range(count)]
-
-
-def _dict_keys(keys: Iterable[Any], _extra: Any, _count: int) -> list[DictKey]:
-    return [DictKey(key) for key in keys]
-
-
-def _attributes(names: Iterable[str]) -> list[GetAttrKey]:
-    return [GetAttrKey(name) for name in names]
-
-
-# fmt: off
-_NAMEDTUPLE = _Kind(
-    lambda x: (x, type(x), None), lambda cls, _, children: cls(*children), lambda cls, _, _n: _attributes(cls._fields)
-)
-_KINDS = _Kinds({
-    list: _Kind(lambda x: (x, None, None), lambda _meta, _, children: [*children], _indices),
-    tuple: _Kind(lambda x: (x, None, None), lambda _meta, _, children: tuple(children), _indices),
-    type(None): _Kind(lambda _x: ((), None, None), lambda _meta, _, _children: None, _indices),
-    dict: _Kind(_take_dict, _make_dict, _dict_keys),
-    OrderedDict: _Kind(
-        lambda x: (list(x.values()), tuple(x), None),
-        lambda keys, _, children: OrderedDict(zip(keys, children)),
-        _dict_keys,
-    ),
-    defaultdict: _Kind(
-        _take_defaultdict,
-        lambda meta, order, children: defaultdict(meta[0], _make_dict(meta[1], order, children)),
-        lambda meta, _, count: _dict_keys(meta[1], None, count),
-    ),
-})
-# fmt: on
-_LEAVES: set[type] = set()  # classes known not to be containers: one look-up for most leaves
-
-
-def is_node(x: Any) -> bool:
-    """Whether x is a container rather than a leaf.
-
-    >>> from tapegrad import tree
-    >>> tree.is_node([]), tree.is_node(None), tree.is_node(1.0)
-    (True, True, False)
-    """
-    cls = type(x)
-    if cls in _LEAVES:
-        return False
-    if cls in _KINDS or (issubclass(cls, tuple) and hasattr(cls, "_fields")):
-        return True
-    if len(_LEAVES) < 1000:  # of classes that are made by the thousand not all need to be known, nor kept alive
-        _LEAVES.add(cls)
-    return False
-
-
-def _register(cls: type, kind: _Kind) -> None:
-    if not isinstance(cls, type):
-        raise TreeError(f"{reprlib.repr(cls)} cannot be registered", "it is no class")
-    if cls in _KINDS:
-        raise TreeError(f"{cls.__name__} is registered already", hint="register a class once, where it is defined")
-    _KINDS[cls] = kind
-    _LEAVES.discard(cls)
-
-
-def register_node(
-    cls: type[_T],
-    flatten_func: Callable[[_T], tuple[Iterable[Any], Any]],
-    unflatten_func: Callable[[Any, list[Any]], _T],
-    flatten_with_keys_func: Callable[[_T], tuple[Iterable[tuple[Any, Any]], Any]] | None = None,
-) -> None:
-    """Makes the instances of a class containers (not those of its subclasses).
-
-    `flatten_func(x)` gives the children and the metadata of x, and `unflatten_func(metadata, children)` makes another
-    such container; metadata are compared by `==` where trees have to match. `flatten_with_keys_func(x)`, if given,
-    is used instead of the first; it gives the children as pairs `(key, child)`. TreeError if `cls` is a container
-    already.
-
-    >>> from tapegrad import tree
-    >>> class Interval:
-    ...     def __init__(self, low, high):
-    ...         self.low, self.high = low, high
-    >>> tree.register_node(Interval, lambda x: ((x.low, x.high), None), lambda _, ends: Interval(*ends))
-    >>> tree.leaves([Interval(1.0, 2.0)])
-    [1.0, 2.0]
-    """
-
-    def take(x: _T) -> tuple[Sequence[Any], Any, Any]:
-        pair = (flatten_with_keys_func or flatten_func)(x)
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise TreeError(
-                f"the flatten function of {cls.__name__} gave {reprlib.repr(pair)}",
-                hint="return a pair: the children, and the metadata (None if there are none)",
-            )
-        children, meta = tuple(pair[0]), pair[1]
-        if flatten_with_keys_func is None:
-            return children, meta, None
-        return [child for _, child in children], meta, [key for key, _ in children]
-
-    _register(cls, _Kind(
-        take,
-        lambda meta, _, children: unflatten_func(meta, children),
-        lambda _meta, keys, count: [FlattenedIndexKey(i) for i in range(count)] if keys is None else keys,
-    ))  # fmt: skip
-
-
-def register_dataclass(
-    cls: type[_T], data_fields: Iterable[str] | None = None, meta_fields: Iterable[str] | None = None
-) -> type[_T]:
-    """Makes the instances of a dataclass containers, and returns the class: a decorator.
-
-    Children are the `data_fields`; the `meta_fields` are metadata, compared by `==` where trees have to match. If one
-    list is left out, it has the fields that the other does not name; if both are, all fields are data but those with
-    `field(metadata={"static": True})`. Trees are made by `cls(**fields)`, so each field that `__init__` takes must
-    be named once, and no other. A class that is no dataclass needs both lists, and such an `__init__`. TreeError if
-    that is not so, or if `cls` is a container already.
-
-    >>> from tapegrad import tree
-    >>> @functools.partial(tree.register_dataclass, meta_fields=["activation"])
-    ... @dataclasses.dataclass
-    ... class Layer:
-    ...     w: float
-    ...     activation: str
-    >>> tree.map(lambda x: 2 * x, Layer(1.0, "relu"))
-    Layer(w=2.0, activation='relu')
-    """
-    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else None
-    data = None if data_fields is None else list(data_fields)
-    meta = None if meta_fields is None else list(meta_fields)
-    if not isinstance(cls, type) or (fields is None and (data is None or meta is None)):
-        raise TreeError(
-            f"register_dataclass got {reprlib.repr(cls)}, which is no dataclass",
-            hint="put @dataclass right below it, or name both data_fields and meta_fields",
-        )
-    if data is None and meta is None:
-        meta = [f.name for f in fields or () if f.metadata.get("static", False)]
-    if data is None:
-        data = [f.name for f in fields or () if f.name not in (meta or ())]
-    if meta is None:
-        meta = [f.name for f in fields or () if f.name not in data]
-    named = data + meta
-    taken = named if fields is None else [f.name for f in fields if f.init]
-    wrong = {
-        "named twice": {name for name in named if named.count(name) > 1},
-        "not named": set(taken) - set(named),
-        "named, but not taken": set(named) - set(taken),
-    }
-    if any(wrong.values()):
-        raise TreeError(
-            f"register_dataclass has to name each field that {cls.__name__}.__init__ takes once",
-            "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in wrong.items() if names),
-            "name data_fields and meta_fields; a field with init=False belongs to neither, __init__ has to set it",
-        )
-    _register(cls, _Kind(
-        lambda x: ([getattr(x, name) for name in data], tuple([getattr(x, name) for name in meta]), None),
-        lambda constants, _, children: cls(**dict(zip(named, [*children, *constants]))),
-        lambda _meta, _, _count: _attributes(data),
-    ))  # fmt: skip
-    return cls
 
 
 # --- structures ---------------------------------------------------------------------------------------------
@@ -326,7 +85,7 @@ class Structure:
             raise TreeError(f"{len(leaves)} leaves for a structure with {self.num_leaves}", _cut(repr(self)))
         if len(self._rows) == 1:
             cls, meta, _count, _end, extra = self._rows[0]
-            return _KINDS[cls].make(meta, extra, leaves)
+            return KINDS[cls].make(meta, extra, leaves)
         made: list[Any] = []
         start = 0
         for cls, meta, count, end, extra in self._rows:
@@ -335,7 +94,7 @@ class Structure:
             cut = len(made) - count
             children = made[cut:]
             del made[cut:]
-            made.append(_KINDS[cls].make(meta, extra, children))
+            made.append(KINDS[cls].make(meta, extra, children))
         return made[0] if made else leaves[0]
 
     def flatten_up_to(self, tree: Any) -> list[Any]:
@@ -392,7 +151,7 @@ def _texts(row: Row) -> list[str | None]:
         constants = "" if meta is None or meta is cls or (type(meta) is tuple and not meta) else f"[{meta!r}]"
         before, after = f"{cls.__name__}{constants}(", ")"
     texts: list[str | None] = [before]
-    for i, key in enumerate(_KINDS[cls].keys(meta, extra, count)):
+    for i, key in enumerate(KINDS[cls].keys(meta, extra, count)):
         label = f"{key.key!r}: " if isinstance(key, DictKey) else f"{key.name}=" if isinstance(key, GetAttrKey) else ""
         texts += [", " + label if i else label, None]
     return [*texts, after]
@@ -424,11 +183,11 @@ def flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], Structure]:
     ([1.0, 2.0, 3.0], Structure([*, {'a': (*, *)}]))
     """
     cls = type(tree)
-    if cls in _LEAVES or not is_node(tree) or (is_leaf is not None and is_leaf(tree)):
+    if cls in LEAVES or not is_node(tree) or (is_leaf is not None and is_leaf(tree)):
         return [tree], _LEAF
     if is_leaf is None:
-        children, meta, extra = _KINDS[cls].take(tree)
-        if _LEAVES.issuperset(builtins.map(type, children)):  # nothing but leaves
+        children, meta, extra = KINDS[cls].take(tree)
+        if LEAVES.issuperset(builtins.map(type, children)):  # nothing but leaves
             n = len(children)
             return [*children], Structure(((cls, meta, n, n, extra),), n)
     leaves: list[Any] = []
@@ -438,7 +197,7 @@ def flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], Structure]:
     here = _open(tree)
     while True:
         for x in here[0]:
-            if type(x) in _LEAVES or not is_node(x) or (is_leaf is not None and is_leaf(x)):
+            if type(x) in LEAVES or not is_node(x) or (is_leaf is not None and is_leaf(x)):
                 leaves.append(x)
                 continue
             around.append(here)
@@ -459,7 +218,7 @@ def flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], Structure]:
 
 
 def _open(x: Any) -> tuple[Any, ...]:
-    children, meta, extra = _KINDS[type(x)].take(x)
+    children, meta, extra = KINDS[type(x)].take(x)
     return iter(children), type(x), meta, len(children), extra, x
 
 
@@ -471,7 +230,7 @@ def _contains_itself(around: list[Any], x: Any) -> TreeError:
             x = container
             break
         seen[id(container)] = len(path)
-        path.append(_KINDS[cls].keys(meta, extra, count)[count - operator.length_hint(rest) - 1])
+        path.append(KINDS[cls].keys(meta, extra, count)[count - operator.length_hint(rest) - 1])
     return TreeError(
         "the tree contains itself",
         f"the {type(x).__name__} at {_where(path)} is the one at {_where(path[: seen[id(x)]])}",
@@ -635,7 +394,7 @@ def _up_to(treedef: Structure, tree: Any, one: str, other: str, above: Path = ()
             if x.keys() == set(meta):
                 return [x[key] for key in meta]
         elif type(x) is cls:
-            children, its_meta, _extra = _KINDS[cls].take(x)
+            children, its_meta, _extra = KINDS[cls].take(x)
             if len(children) == count and _same(its_meta, meta, f"{cls.__name__} containers"):
                 return children
         raise _mismatch(treedef, i, x, one, other, above)
@@ -650,7 +409,7 @@ def _ways(treedef: Structure) -> tuple[list[Any], list[Any]]:
     def enter(way: Any, i: int) -> list[Any]:
         cls, meta, count, _end, extra = treedef._rows[i]
         to_rows[i] = way
-        return [(way, key) for key in _KINDS[cls].keys(meta, extra, count)]
+        return [(way, key) for key in KINDS[cls].keys(meta, extra, count)]
 
     return to_rows, _walk(treedef, (), enter)
 

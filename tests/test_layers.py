@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent / "tapegrad"
 # From low to high; the files of one line know nothing of each other.
 ORDER = """
     errors
+    containers
     tree
     tape
     tracer
