@@ -225,6 +225,7 @@ def register_dataclass(
     be named once, and no other. A class that is no dataclass needs both lists, and such an `__init__`. TreeError if
     that is not so, or if `cls` is a container already.
 
+    >>> import functools
     >>> from tapegrad import tree
     >>> @functools.partial(tree.register_dataclass, meta_fields=["activation"])
     ... @dataclasses.dataclass
