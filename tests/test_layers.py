@@ -28,7 +28,7 @@ ORDER = """
     primitives.definition
     primitives.forms
     primitives.general  primitives.recording
-    primitives.single
+    primitives.several  primitives.single
     primitives.define
     primitives.ufuncs
     replay

@@ -13,6 +13,7 @@ from ..errors import PrimitiveError
 from ..tracer import DIRECT, FUNCTIONS, Tracer
 from .definition import Definition
 from .general import LEAVES, closed_over, make_form, make_record
+from .several import several, takes_several
 from .single import single, takes_settings
 
 P = ParamSpec("P")
@@ -101,26 +102,35 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
     """
     number = make_form(definition)
     record = make_record(definition, number, definition.body)
-    quick: Any = None
+    first: Any = None  # serves the calls whose first argument is traced
+    other: Any = None  # serves those in which another one is, or a part of one
+
+    def choose() -> tuple[Any, Any]:
+        """Choose the paths, once there are rules."""
+        nonlocal first, other
+        if takes_settings(definition):
+            first, other = single(definition, number, record), record
+        elif takes_several(definition):
+            first = other = several(definition, number, record)
+        else:
+            first = other = record
+        if FUNCTIONS.get(plain) is call:
+            DIRECT[plain] = first
+        return first, other
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal quick
         if args and type(args[0]) is Tracer:
-            if quick is None:
-                quick = single(definition, number, record) if takes_settings(definition) else record
-                if FUNCTIONS.get(plain) is call:
-                    DIRECT[plain] = quick
-            return quick(*args, **kwargs)
+            return (first or choose()[0])(*args, **kwargs)
         for a in (*args, *kwargs.values()) if kwargs else args:
             if type(a) not in LEAVES and _is_traced(a):
                 if not sequence and args and isinstance(args[0], (list, tuple)):
                     args = (FUNCTIONS[np.array](args[0]), *args[1:])
-                return record(*args, **kwargs)
+                return (other or choose()[1])(*args, **kwargs)
         return plain(*args, **kwargs)
 
     def changed() -> None:
-        nonlocal quick
-        quick = None
+        nonlocal first, other
+        first = other = None
         if FUNCTIONS.get(plain) is call:
             DIRECT.pop(plain, None)
 

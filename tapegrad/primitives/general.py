@@ -53,14 +53,14 @@ def make_form(definition: Definition) -> int:
         _, _, _, _, y, args, kwargs, edges, outputs = e
         if outputs is not None:
             g = _gather(g, outputs)
-        results = _all_at_once(definition, g, y, args, kwargs) if definition.joint is not None else {}
+        results = apply_all(definition, g, y, args, kwargs) if definition.joint is not None else {}
         for key, leaf, leaves, parent, mask, spec in edges:
             if not mask & bit:
                 continue
             if key in results:
                 r = results[key]
             else:
-                r = results[key] = _apply(definition.rules[key].call, g, y, args, kwargs)
+                r = results[key] = apply_rule(definition.rules[key].call, g, y, args, kwargs)
             if leaves and r is not None:
                 r = _leaves(r, leaves, name, key)[leaf]
             if r is None:
@@ -118,17 +118,18 @@ def _gather(g: list[Any], outputs: Any) -> Any:
     )
 
 
-def _apply(rule: Callable[..., Any], g: Any, y: Any, args: Any, kwargs: Any) -> Any:
+def apply_rule(rule: Callable[..., Any], g: Any, y: Any, args: Any, kwargs: Any) -> Any:
+    """What a rule gives, in NumPy's arithmetic where Python's raises."""
     try:
         return rule(g, y, *args, **kwargs)
     except ArithmeticError:
         return again(rule, g, y, *args, **kwargs)
 
 
-def _all_at_once(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) -> dict[Key, Any]:
+def apply_all(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) -> dict[Key, Any]:
     """The results of a rule for all arguments, by argument."""
     assert definition.joint is not None
-    given = _apply(definition.joint.call, g, y, args, kwargs)
+    given = apply_rule(definition.joint.call, g, y, args, kwargs)
     every: list[Key] = [*range(len(args)), *kwargs]
     carrying = [key for key in every if key not in definition.nondiff]
     if len(carrying) == 1:
@@ -209,7 +210,7 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             plain = [_shown(a) if fate == SHAPE else a for a, fate in zip(plain, fates, strict=True)]
             y_fate = KEEP
         elif min(fates, default=KEEP) != KEEP:
-            plain = [a if fate == KEEP else _lesser(a, fate) for a, fate in zip(plain, fates, strict=True)]
+            plain = [a if fate == KEEP else lesser(a, fate) for a, fate in zip(plain, fates, strict=True)]
         saved = tuple(plain)
         if tree.is_node(y) and y is not None:
             made = _several(definition, number, y, y_fate, saved, options, edges, scope)
@@ -224,7 +225,7 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             return y
         i = next(scope.count)
         spec = spec_of(y)
-        scope.record((i, mask, number, spec, y if y_fate == KEEP else _lesser(y, y_fate), saved, options, edges, None))
+        scope.record((i, mask, number, spec, y if y_fate == KEEP else lesser(y, y_fate), saved, options, edges, None))
         made = tracer(y, i, scope, spec)
         if definition.views:
             note_view(made, *[edge[3] for edge in found])
@@ -250,7 +251,7 @@ def _shown(value: Any) -> Any:
     return np.asarray(value)[()] if type(value) in (float, complex) else value
 
 
-def _lesser(value: Any, fate: int) -> Any:
+def lesser(value: Any, fate: int) -> Any:
     """What is kept of a value that the rules do not read: its shape, or nothing; plain settings stay."""
     if type(value) in (int, bool, str, type(None)):
         return value
@@ -283,7 +284,7 @@ def _several(
             values[position] = tracer(value, index, scope, spec)
         else:
             kinds.append((None, spec_of(value) if hasattr(value, "shape") else None))
-    kept = y if fate == KEEP else _lesser(y, fate)
+    kept = y if fate == KEEP else lesser(y, fate)
     scope.record((call, scope.mask, number, None, kept, saved, options, edges, (structure, tuple(kinds))))
     for pick in picks:
         scope.record(pick)
