@@ -4,7 +4,6 @@ import asyncio
 import gc
 import sys
 import threading
-import time
 import tracemalloc
 
 import numpy as np
@@ -336,9 +335,6 @@ def test_a_million_operations_without_recursion():
         assert tg.grad(chain)(1.0, 333_334) == pytest.approx((0.999999 + 1e-6) ** 333_334)
     finally:
         sys.setrecursionlimit(limit)
-    start = time.perf_counter()
-    tg.grad(chain)(1.0, 333_334)
-    assert time.perf_counter() - start < 60
 
 
 def test_deep_nesting():
