@@ -80,7 +80,8 @@ def placeholder(value: Any) -> Any:
     if _is_array(value) or type(value) in (float, complex):
         return Placeholder(spec_of(value))
     if isinstance(value, (list, tuple)):
-        return [placeholder(v) for v in value]
+        made = [placeholder(v) for v in value]
+        return tuple(made) if isinstance(value, tuple) else made
     return value
 
 
@@ -91,10 +92,12 @@ class Rule:
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self.call = call
-        names, variadic = _positional(call)
+        names, rest = _positional(call)
         read = _names_read(call)
-        fates = [KEEP if name[0] != "_" else SHAPE if read is None or name in read else DROP for name in names]
-        self.rest = KEEP if variadic else DROP
+        *fates, self.rest = [
+            KEEP if name[:1] not in ("_", "") else SHAPE if name and (read is None or name in read) else DROP
+            for name in (*names, rest)
+        ]
         self.y = fates[1] if len(fates) > 1 else self.rest
         self.arguments = fates[2:]
 
@@ -108,18 +111,20 @@ def again(call: Callable[..., Any], *values: Any, **options: Any) -> Any:
     return call(*[numbers[type(v)](v) if type(v) in numbers else v for v in values], **options)
 
 
-def _positional(function: Callable[..., Any]) -> tuple[Sequence[str], bool]:
-    """The names of a function's positional parameters, and whether it takes more."""
+def _positional(function: Callable[..., Any]) -> tuple[Sequence[str], str]:
+    """The names of a function's positional parameters, and of the one that takes the rest, "" if there is none."""
     code = getattr(function, "__code__", None)
     if type(function) is FunctionType and code is not None:
-        return code.co_varnames[: code.co_argcount], bool(code.co_flags & inspect.CO_VARARGS)
+        n = code.co_argcount
+        return code.co_varnames[:n], code.co_varnames[n + code.co_kwonlyargcount] if code.co_flags & _VARARGS else ""
     parameters = inspect.signature(function).parameters.values()
     return (
         [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)],
-        any(p.kind is p.VAR_POSITIONAL for p in parameters),
+        next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), ""),
     )
 
 
+_VARARGS = inspect.CO_VARARGS
 # the instructions that touch local variables, and whether each touches two
 _LOCAL = {number: dis.opname[number].count("FAST") == 2 for number in dis.haslocal}
 

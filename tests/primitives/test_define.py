@@ -577,3 +577,14 @@ def test_a_body_runs_once():
     assert tg.grad(lambda x: x[f(x, "index")])(x).tolist() == [0, 1]
     assert tg.grad(lambda x: f(x, "number"))(x).tolist() == [2, 0]
     assert runs == ["array", "pair", "index", "number"]
+
+
+def test_what_a_rule_takes_as_the_rest_may_be_left_out_too():
+    seen = []
+    f = tg.primitive(lambda x, z: np.sum(x * z))
+    f.defvjp("x")(lambda g, _y, *_: seen.append(_) or np.broadcast_to(g, (2,)))
+    tg.grad(lambda x: f(x, np.ones(2)))(np.ones(2))
+    assert [type(part).__name__ for part in seen[0]] == ["Placeholder", "Placeholder"]
+    h = tg.primitive(lambda x, z: np.sum(x * z))
+    h.defvjp("x")(lambda g, _y, *args: g * args[1])
+    assert tg.grad(lambda x: h(x, np.array([2.0, 3.0])))(np.ones(2)).tolist() == [2, 3]
