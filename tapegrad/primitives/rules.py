@@ -22,6 +22,13 @@ DROP, SHAPE, KEEP = 0, 1, 2  # what the tape holds of a value: nothing, a placeh
 REFUSED = ("out", "where", "initial")  # parameters of NumPy's that no rule knows
 
 
+# the functions of NumPy that look at shape and dtype alone
+_OF_SHAPE = frozenset(
+    {np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like}
+    | {np.iscomplexobj, np.isrealobj, np.result_type, np.can_cast}
+)
+
+
 def _unread(self: Placeholder, *_: Any, **__: Any) -> Any:
     raise RuleError(
         "a rule read the values of a parameter whose name begins with an underscore",
@@ -58,7 +65,7 @@ class Placeholder:
         return f"Placeholder(shape={self.shape}, dtype={self.dtype})"
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if func in (np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like):
+        if func in _OF_SHAPE:
             empty = np.broadcast_to(np.zeros((), self.dtype), self.shape)
             return func(*(empty if a is self else a for a in args), **kwargs)
         return _unread(self)

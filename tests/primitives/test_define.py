@@ -289,6 +289,8 @@ def test_what_is_not_kept_has_shape_and_dtype_only():
     def _(g, _y, _a):
         assert (_a.shape, _a.dtype, _a.ndim, _a.size, len(_a)) == ((2, 3), np.float64, 2, 6, 2)
         assert (_y.shape, np.shape(_a), np.ndim(_a), np.size(_a)) == ((), (2, 3), 2, 6)
+        assert not np.iscomplexobj(_a)
+        assert np.result_type(_a, np.float32) == np.float64
         return g + np.zeros_like(_a)
 
     assert np.array_equal(tg.grad(total)(x), np.ones((2, 3)))
