@@ -72,8 +72,6 @@ def check_argnums(argnums: Any, name: str) -> int | tuple[int, ...]:
 
 def choose(fun: Any, argnums: int | tuple[int, ...], args: Any, kwargs: Any, name: str) -> Any:
     """The call with every differentiated argument in its position, and those positions."""
-    if isinstance(argnums, int) and 0 <= argnums < len(args):
-        return list(args), kwargs, (argnums,)
     numbers = (argnums,) if isinstance(argnums, int) else argnums
     if kwargs and any(k >= len(args) or k < 0 for k in numbers):
         try:

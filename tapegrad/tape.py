@@ -86,7 +86,6 @@ class Scope:
 
     def end(self, frame: Frame) -> None:
         """From here on a value of this scope cannot be recorded: its next use raises."""
-
         self.ended = frame
         self.count = _Escaped(frame)
 
@@ -164,9 +163,8 @@ class Frame:
         tape.complete &= ~bit
         entries = tape.entries
         if not self.outer:
-            counter = _Escaped(self)
             for scope in tape.scopes.values():
-                scope.ended, scope.count = self, counter
+                scope.end(self)
             tape.scopes = {}
             tape.entries = []
             _current.set(None)

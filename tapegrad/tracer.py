@@ -33,7 +33,6 @@ METHODS: dict[tuple[Any, str], Callable[..., Any]] = {}  # (ufunc, "reduce") and
 NUMBERS: dict[type, Spec] = {float: float, complex: complex, int: int, bool: bool} | {
     np.dtype(code).type: ((), np.dtype(code)) for code in np.typecodes["All"] if code not in "SUVMmO"
 }
-INEXACT = "fcg"
 
 
 def spec_of(value: Any) -> Spec:

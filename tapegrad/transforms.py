@@ -238,14 +238,17 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         if has_aux:
             out, aux = _split(out, frame.name)
             aux = lower(frame, aux, apart=True)
-        nest = tree.is_node(out)
-        leaves, structure = tree.flatten(out) if nest else ([out], None)
-        outputs = [_output(leaf, frame) for leaf in leaves]
-        value = lower(frame, out, apart=True)
+        structure, outputs, value = _take_out(out, frame)
     finally:
         entries = frame.close()
     pullback = _Pullback(frame, entries, arguments, outputs, structure)
     return (value, pullback, aux) if has_aux else (value, pullback)
+
+
+def _take_out(out: Any, frame: Frame) -> tuple[Any, list[tuple[int | None, Spec | None]], Any]:
+    """Of an output: its structure (None of a leaf), index and spec of each leaf, and its value outside the frame."""
+    leaves, structure = tree.flatten(out) if tree.is_node(out) else ([out], None)
+    return structure, [_output(leaf, frame) for leaf in leaves], lower(frame, out, apart=True)
 
 
 def _output(leaf: Any, frame: Frame) -> tuple[int | None, Spec | None]:
@@ -291,9 +294,7 @@ class _Trace(_Transform[P, Any]):
                 chosen = [k for k, a in enumerate(args) if type(a) is int]
             arguments = Arguments(frame, call, tuple(chosen))
             out = cast(Any, self.fun)(*call, **kwargs)
-            leaves, structure = tree.flatten(out) if tree.is_node(out) else ([out], None)
-            outputs = [_output(leaf, frame) for leaf in leaves]
-            value = lower(frame, out, apart=True)
+            structure, outputs, value = _take_out(out, frame)
         finally:
             entries = frame.close()
         names = name_leaves(self.fun, args, arguments)

@@ -12,7 +12,8 @@ from ..primitives.define import composed, primitive
 from ..tracer import plain
 from .elementwise import refuse_kink
 from .joining import asarray
-from .reductions import Axis, _axes, _conjugate, _count, _ratio, _shape, _spread
+from .reductions import Axis, _axes, _count, _ratio, _spread
+from .structure import _conjugate, _shape
 
 
 @primitive(nondiff_argnames=("ord", "axis", "keepdims"))

@@ -19,14 +19,10 @@ from ..primitives.definition import Definition
 from ..primitives.ufuncs import generalised
 from ..tracer import FUNCTIONS, METHODS, UFUNCS, plain
 from .joining import asarray
+from .structure import _conjugate, _shape
 
 Axes = tuple[int, ...]
 Shape = tuple[int, ...]
-
-
-def _shape(x: Any) -> Shape:
-    shape: Shape = getattr(x, "shape", ())
-    return shape
 
 
 def _ndim(x: Any) -> int:
@@ -39,10 +35,6 @@ def _flat(x: Any) -> Any:
 
 def _T(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
-
-
-def _conjugate(x: Any) -> Any:
-    return np.conjugate(x) if np.iscomplexobj(x) else x
 
 
 def _array(x: Any) -> Any:

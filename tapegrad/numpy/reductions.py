@@ -20,6 +20,7 @@ from ..primitives.define import array_function, composed
 from ..tracer import FUNCTIONS, METHODS, Tracer
 from .elementwise import refuse_kink
 from .joining import asarray
+from .structure import _conjugate, _shape
 
 Axis = int | tuple[int, ...] | None
 Shape = tuple[int, ...]
@@ -32,11 +33,6 @@ def _reduction(function: Any) -> Callable[[Callable[..., Any]], Any]:
         return array_function(function, nondiff=[*inspect.signature(body).parameters][1:])(body)
 
     return decorate
-
-
-def _shape(x: Any) -> Shape:
-    shape: Shape = getattr(x, "shape", ())
-    return shape
 
 
 def _axes(shape: Shape, axis: Axis) -> Shape:
@@ -69,18 +65,16 @@ def _ratio(g: Any, y: Any) -> Any:
     return np.where(zero, 0, g) / np.where(zero, 1, y)
 
 
-def _conjugate(x: Any) -> Any:
-    return np.conjugate(x) if np.iscomplexobj(x) else x
-
-
 def _filled(g: Any, shape: Shape, axis: Axis) -> Any:
     """What a reduction gave, at each of the elements that it came from."""
     if isinstance(g, Tracer) or math.prod(shape) > 8192:
         return np.broadcast_to(_spread(g, shape, axis), shape)
-    made = np.empty(shape, g.dtype if hasattr(g, "dtype") else float)  # sooner made than a view, if it is small
-    if axis is None and not getattr(g, "ndim", 0):
+    # a small array is sooner made than a view
+    if isinstance(g, float):  # of Python or NumPy, as from a loss
+        made = np.empty(shape)
         made.fill(g)
     else:
+        made = np.empty(shape, g.dtype)
         made[...] = _spread(g, shape, axis)
     return made
 
@@ -122,13 +116,8 @@ def mean(
 @mean.defvjp("a")
 def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
     """x̄ᵢ = ḡ / n."""
-    shape = _a.shape
-    n = math.prod(shape) if axis is None else _count(shape, axis)
-    if axis is None and type(g) is np.float64 and 0 < n <= 8192:  # what comes from a loss
-        made = np.empty(shape)
-        made.fill(g * (1 / n))
-        return made
-    return _filled(g * (1 / (n or 1)), shape, axis)
+    shape = _shape(_a)
+    return _filled(g * (1 / (_count(shape, axis) or 1)), shape, axis)
 
 
 @_reduction(np.cumsum)

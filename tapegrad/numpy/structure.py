@@ -12,6 +12,17 @@ from ..primitives.define import array_function, composed, primitive
 from ..tracer import plain
 
 
+def _shape(x: Any) -> tuple[int, ...]:
+    """The shape of an array, a number, or what stands for one in a rule."""
+    shape: tuple[int, ...] = getattr(x, "shape", ())
+    return shape
+
+
+def _conjugate(x: Any) -> Any:
+    """x*, which is x itself if x is real."""
+    return np.conjugate(x) if np.iscomplexobj(x) else x
+
+
 def _move(function: Any, *nondiff: str) -> Any:
     """A function that gives a view of its argument where it can."""
     return array_function(function, nondiff=nondiff, views=True)

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..primitives.define import composed, general
 from ..primitives.definition import Definition
-from .products import Shape, _array, _shape
+from .products import Shape, _array
+from .structure import _shape
 
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 

@@ -119,7 +119,10 @@ def unary(definition: Definition) -> Callable[[Unary, Unary], Unary]:
             if type(x) is not Tracer:
                 return operate(x) if type(x) in QUICK else slow(x)
             a = x._value
-            y = operate(a)
+            try:
+                y = operate(a)
+            except ArithmeticError:
+                y = edge(definition.body, a)
             t = type(y)
             made = Tracer()
             made._value = y
@@ -330,10 +333,10 @@ def binary(
     return make
 
 
-def edge(body: Binary, x: Any, z: Any) -> Any:
-    """Where Python's arithmetic raises NumPy's gives inf or nan; of two Python numbers that stays one."""
-    y = body(x, z)
-    return y.item() if type(x) in _PYTHON and type(z) in _PYTHON else y
+def edge(body: Callable[..., Any], *args: Any) -> Any:
+    """Where Python's arithmetic raises NumPy's gives inf or nan; of Python numbers alone that stays one."""
+    y = body(*args)
+    return y.item() if all([type(a) in _PYTHON for a in args]) else y
 
 
 _PYTHON = (float, int, complex)

@@ -81,19 +81,18 @@ def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., 
                 )
         return slow(functools.partial(ufunc, **kwargs))(*args)
 
-    make: Any = (unary if ufunc.nin == 1 else binary)(definition) if quick(definition) else None
+    nin = ufunc.nin
+    make: Any = (unary if nin == 1 else binary)(definition) if quick(definition) else None
     short: Any = slow(ufunc)
     if make is not None:
         made = make(ufunc, short)
-        short = made if ufunc.nin == 1 else made[0]
-
-    nin = ufunc.nin
+        short = made if nin == 1 else made[0]
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != nin:
-            if len(args) > ufunc.nin:
-                kwargs["out"] = args[ufunc.nin :]
-            return options(*args[: ufunc.nin], **kwargs)
+            if len(args) > nin:
+                kwargs["out"] = args[nin:]
+            return options(*args[:nin], **kwargs)
         y = short(*args)
         if y is NotImplemented:
             raise TypeError(f"{ufunc.__name__} cannot take {', '.join(type(a).__name__ for a in args)}")

@@ -808,3 +808,10 @@ def test_both_doors_and_the_operator_agree() -> None:
 def test_missing_rules_of_methods() -> None:
     with pytest.raises((MissingRuleError, TypeError)):
         tg.grad(lambda x: np.sum(x.choose([x, x])))(array(2))
+
+
+def test_abs_that_overflows_is_inf_as_in_numpy() -> None:
+    """Python's abs of a complex number raises there."""
+    with np.errstate(over="ignore"):
+        assert value_when_traced(abs, (1.7e308 + 1.7e308j,)) == np.inf
+        assert type(value_when_traced(abs, (1.7e308 + 1.7e308j,))) is float
