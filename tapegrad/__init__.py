@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import nn, numpy, tree
 from .errors import TapegradError
+from .jacobians import elementwise_grad, gnvp, hessian, hvp, jacfwd, jacobian, jacrev
+from .linear import jvp, linearize, trace, vjp
 from .primitives.cotangent import unbroadcast
 from .primitives.define import Primitive, primitive
 from .tracer import is_tracer
-from .transforms import grad, stop_gradient, trace, value_and_grad, vjp
+from .transforms import grad, stop_gradient, value_and_grad
 
 __version__ = "0.1.0"
 
@@ -34,9 +36,18 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "Primitive",
     "TapegradError",
+    "elementwise_grad",
     "flatten_util",
+    "gnvp",
     "grad",
+    "hessian",
+    "hvp",
     "is_tracer",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jvp",
+    "linearize",
     "nn",
     "numpy",
     "primitive",

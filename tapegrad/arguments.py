@@ -43,7 +43,10 @@ class Arguments:
 
     def gather(self, cots: Any) -> list[Any]:
         """The cotangents, one for each chosen argument, in its structure."""
-        results = collect(self.leaves, self.indices, cots)
+        return self.shape(collect(self.leaves, self.indices, cots))
+
+    def shape(self, results: list[Any]) -> list[Any]:
+        """A result for each leaf, as one for each chosen argument, in its structure."""
         if len(self.structures) == 1:
             (structure,) = self.structures
             return results if structure is None else [structure.unflatten(results)]

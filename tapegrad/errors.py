@@ -9,6 +9,7 @@
     │   └── RuleError           TypeError               a rule that does not fit its primitive
     ├── MissingRuleError        NotImplementedError     an operation without a derivative rule
     ├── CotangentError          ValueError              a cotangent of the wrong shape, kind or number
+    ├── TangentError            ValueError              a tangent of the wrong shape, kind or number
     ├── ConversionError         TypeError               a conversion that would cut the derivative
     ├── AssignmentError         TypeError, ValueError   a change in place that cannot be followed
     ├── EscapedTracerError      RuntimeError            a traced value used where its transform does not run
@@ -62,6 +63,10 @@ class MissingRuleError(TapegradError, NotImplementedError):
 
 class CotangentError(TapegradError, ValueError):
     """A cotangent of the wrong shape, kind or number."""
+
+
+class TangentError(TapegradError, ValueError):
+    """A tangent of the wrong shape, kind or number."""
 
 
 class ConversionError(TapegradError, TypeError):

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from .numpy.joining import asarray
-from .primitives.define import primitive
+from .primitives.cotangent import Axis, spread
+from .primitives.define import internal, primitive
+from .primitives.partial import partial
 from .transforms import stop_gradient
 
-Axis = int | tuple[int, ...] | None
 
-
-@primitive
+@primitive(elementwise=True)
 def relu(x: Any) -> Any:
     """max(x, 0), of any shape; its derivative at 0 is 0.
 
@@ -26,10 +26,10 @@ def relu(x: Any) -> Any:
     return np.maximum(x, 0)
 
 
-relu.defvjp("x")(lambda g, y, _x: np.where(y > 0, g, 0))
+relu.defvjp("x")(lambda g, y, _x: partial(g, y > 0))
 
 
-@primitive
+@primitive(elementwise=True)
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e⁻ˣ), of any shape, without overflow where x is real.
 
@@ -50,7 +50,7 @@ def _finite(x: Any) -> Any:
     return np.where(np.isfinite(x), x, 0)
 
 
-@primitive(nondiff_argnames=("axis", "keepdims"))
+@internal(nondiff=("axis", "keepdims"), reduces=True)
 def _logsumexp(a: Any, axis: Axis, keepdims: bool) -> Any:
     top = _finite(np.max(a, axis, keepdims=True))
     with np.errstate(divide="ignore"):  # of nothing but -inf it is -inf
@@ -59,10 +59,9 @@ def _logsumexp(a: Any, axis: Axis, keepdims: bool) -> Any:
 
 
 @_logsumexp.defvjp("a")
-def _(g: Any, y: Any, a: Any, axis: Axis, keepdims: bool) -> Any:
+def _(g: Any, y: Any, a: Any, axis: Axis, _keepdims: bool) -> Any:
     """ā = ḡ p / Σ p with p = exp(a − y), whose sum is 1 but for the rounding of a large y; 0 if all a are -inf."""
-    if not keepdims:
-        g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)  # type: ignore[arg-type]
+    g, y = spread(g, np.shape(a), axis), spread(y, np.shape(a), axis)
     p = np.exp(a - _finite(y))
     total = np.sum(p, axis=axis, keepdims=True)
     return g * (p / np.where(total == 0, 1, total))
@@ -104,9 +103,10 @@ def _softmax(x: Any, axis: Axis) -> Any:
     return e / np.sum(e, axis, keepdims=True)
 
 
+@_softmax.defjvp("x")
 @_softmax.defvjp("x")
 def _(g: Any, y: Any, _x: Any, axis: Axis) -> Any:
-    """x̄ = y (ḡ − Σ ḡ y)"""
+    """x̄ = y (ḡ − Σ ḡ y), and forth the same"""
     return y * (g - np.sum(g * y, axis=axis, keepdims=True))
 
 
@@ -121,6 +121,12 @@ def _log_softmax(x: Any, axis: Axis) -> Any:
 def _(g: Any, y: Any, _x: Any, axis: Axis) -> Any:
     """x̄ = ḡ − eʸ Σ ḡ"""
     return g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)
+
+
+@_log_softmax.defjvp("x")
+def _(t: Any, y: Any, _x: Any, axis: Axis) -> Any:
+    """ẏ = ẋ − Σ eʸ ẋ"""
+    return t - np.sum(np.exp(y) * t, axis=axis, keepdims=True)
 
 
 def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:

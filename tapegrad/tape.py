@@ -8,12 +8,14 @@ that entries may be taken out of the middle of the list and threads cannot colli
 means something, a position does not.
 
 A transform that runs is a `Frame`. Frames nest; the outermost makes a new `Tape`, inner ones share it.
-A `Scope` is the set of running frames that a value depends on, and records for them.
+A `Scope` is the set of running frames that a value depends on, and records for them: it appends the entry to
+the tape for the frames that read it later, and shows it at once to those that watch, which read forward.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from threading import get_ident
@@ -23,6 +25,16 @@ from weakref import ref
 from .errors import EscapedTracerError
 
 Entry = tuple[Any, ...]
+Watch = Callable[[Entry], None]
+
+
+class Index(int):
+    """The index of a value that a watching frame depends on: it carries the value's tangents, by the bits of frames.
+
+    So a tangent lives as long as the values and the entries that bear its index, and no longer.
+    """
+
+    tangents: dict[int, Any] = {}  # noqa: RUF012  # never changed, but replaced
 
 _current: ContextVar[Tape | None] = ContextVar("tapegrad tape", default=None)
 
@@ -30,14 +42,17 @@ _current: ContextVar[Tape | None] = ContextVar("tapegrad tape", default=None)
 class Tape:
     """Entries, and the frames that write them; one for each outermost transform of a thread or task."""
 
-    __slots__ = ("complete", "count", "entries", "frames", "many_views", "owner", "scopes", "views")
+    __slots__ = (
+        *("complete", "count", "entries", "frames", "linear", "many_views", "owner", "scopes", "views", "watching"),
+    )
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.count: Iterator[int] = count()
         self.frames: list[Frame] = []
         self.scopes: dict[int, Scope] = {}
-        self.complete = 0  # the bits of frames that keep every value
+        # the bits of frames that keep every value, that check what enters, that read as it is recorded
+        self.complete = self.linear = self.watching = 0
         self.owner = get_ident()
         self.views: dict[int, tuple[ref[Any], ref[Any]]] = {}  # by id: a traced view, and what it is a view of
         self.many_views = 64
@@ -71,18 +86,41 @@ class Tape:
 class Scope:
     """The set of running frames that a value depends on, as a bit mask, with the means to record for them.
 
-    `complete` says that one of the frames wants to keep every value, whether rules read it or not.
+    `complete` says that one of the frames wants to keep every value, whether rules read it or not;
+    `linear` that one of them wants to know whether its values are used in linear functions alone.
     """
 
-    __slots__ = ("complete", "count", "ended", "mask", "record", "tape")
+    __slots__ = ("complete", "count", "ended", "linear", "mask", "record", "tape")
 
     def __init__(self, tape: Tape, mask: int) -> None:
         self.tape = tape
         self.mask = mask
-        self.count = tape.count
-        self.record: Callable[[Entry], None] = tape.entries.append
         self.complete = bool(tape.complete & mask)
+        self.linear = bool(tape.linear & mask)
+        self.live()
+
+    def live(self) -> None:
+        """Values of this scope can be recorded."""
+        tape, mask = self.tape, self.mask
         self.ended: Frame | None = None
+        self.count: Iterator[int] = tape.count
+        self.record: Watch = tape.entries.append
+        if tape.watching & mask:
+            self.count = map(Index, tape.count)
+            if not self.linear:  # where every value is 0, and so is every tangent
+                self.record = self._watched([f.watch for f in tape.frames if f.bit & mask and f.watch is not None])
+
+    def _watched(self, watches: list[Watch]) -> Watch:
+        keep = self.mask & ~self.tape.watching
+        append = self.tape.entries.append
+
+        def record(entry: Entry) -> None:
+            if keep:
+                append(entry)
+            for watch in watches:  # from the outermost, whose tangents the inner ones meet
+                watch(entry)
+
+        return record
 
     def end(self, frame: Frame) -> None:
         """From here on a value of this scope cannot be recorded: its next use raises."""
@@ -126,13 +164,24 @@ def union(s: Scope, t: Scope) -> Scope:
 
 
 class Frame:
-    """A running transform called `name`. Make it before a `try`, `open` it within, `close` it in `finally`."""
+    """A running transform called `name`. Make it before a `try`, `open` it within, `close` it in `finally`.
 
-    __slots__ = ("bit", "complete", "name", "outer", "running", "scope", "start", "tape")
+    Args:
+        complete: keep every value on the tape, whether rules read it or not.
+        linear: the same, and what is not linear in the values of this frame raises NotLinear.
+        watches: called with this frame, gives what reads each entry as it is recorded, instead of the tape.
+    """
 
-    def __init__(self, name: str, complete: bool = False) -> None:
+    __slots__ = ("bit", "complete", "linear", "name", "outer", "running", "scope", "start", "tape", "watch", "watches")
+
+    def __init__(
+        self, name: str, complete: bool = False, linear: bool = False, watches: Callable[[Frame], Watch] | None = None
+    ) -> None:
         self.name = name
         self.complete = complete
+        self.linear = linear
+        self.watches = watches
+        self.watch: Watch | None = None
         self.running = False
         self.outer: tuple[Frame, ...] = ()
 
@@ -148,8 +197,12 @@ class Frame:
         self.start = len(tape.entries)
         self.running = True
         tape.frames.append(self)
-        if self.complete:
+        if self.complete or self.linear:
             tape.complete |= bit
+            tape.linear |= bit if self.linear else 0
+        if self.watches is not None:
+            tape.watching |= bit
+            self.watch = self.watches(self)
         self.scope = tape.scopes[bit] = Scope(tape, bit)
 
     def close(self) -> list[Entry]:
@@ -160,7 +213,9 @@ class Frame:
         del self.scope  # which refers to this frame from now on: no cycle for the collector
         tape.frames.remove(self)
         self.running = False
-        tape.complete &= ~bit
+        self.watch = None
+        watching = tape.watching & bit
+        tape.complete, tape.linear, tape.watching = tape.complete & ~bit, tape.linear & ~bit, tape.watching & ~bit
         entries = tape.entries
         if not self.outer:
             for scope in tape.scopes.values():
@@ -172,8 +227,15 @@ class Frame:
         for mask in [mask for mask in tape.scopes if mask & bit]:
             tape.scopes.pop(mask).end(self)
         taken = entries[self.start :]
-        outer = bit - 1
-        entries[self.start :] = [entry for entry in taken if entry[1] & outer]
+        keeping = bit - 1 & ~tape.watching
+        if self.linear:  # what depends on this frame is 0, whatever frames around it do
+            entries[self.start :] = [entry for entry in taken if not entry[1] & bit]
+        else:
+            entries[self.start :] = [entry for entry in taken if entry[1] & keeping]
+        if watching:
+            for entry in entries[self.start :]:
+                if bit in getattr(entry[0], "tangents", ()):
+                    entry[0].tangents = {b: t for b, t in entry[0].tangents.items() if b != bit}
         return taken
 
     def outer_scope(self, mask: int) -> Scope:
@@ -186,20 +248,13 @@ class Frame:
     def cotangents(self) -> Any:
         """An empty place for the cotangents of what this frame recorded: by index, None where there is none.
 
-        At -1 stand the arrays among them that the reading made itself, and may add to in place.
+        At -1 stand the entries that are still to be read, so that one of them can unfold into many.
         """
-        if self.outer:
-            return Sparse()
-        cots: list[Any] = [None] * (next(self.tape.count) + 1)
-        cots[-1] = {}
-        return cots
+        return Sparse() if self.outer else [None] * (next(self.tape.count) + 1)
 
 
 class Sparse(dict[int, Any]):
     """Cotangents by index, for a stretch of the tape that starts late."""
-
-    def __init__(self) -> None:
-        self[-1] = {}
 
     def __missing__(self, index: int) -> None:
         return None

@@ -19,7 +19,7 @@ import numpy as np
 from . import tree
 from .errors import CotangentError, GradientCheckError, InputError, TreeError
 from .tracer import is_inexact
-from .transforms import vjp
+from .linear import vjp
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -237,9 +237,30 @@ class CompleteTracer(Tracer):
     __slots__ = ()
 
 
+class NotLinear(Exception):
+    """A linear tracer met something that is not linear in it; told by its name."""
+
+
+class LinearTracer(CompleteTracer):
+    """A zero that stands for any value, to see what a linear function does with it: who looks at it is stopped."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        raise NotLinear("bool")
+
+    def __repr__(self) -> NoReturn:
+        raise NotLinear("repr")
+
+    __str__ = __format__ = __repr__
+
+
+TRACERS = (Tracer, CompleteTracer, LinearTracer)
+
+
 def tracer(value: Any, index: int, scope: Scope, spec: Spec) -> Tracer:
     """A tracer of the class that its scope wants."""
-    made = CompleteTracer() if scope.complete else Tracer()
+    made = (LinearTracer() if scope.linear else CompleteTracer()) if scope.complete else Tracer()
     made._value = value
     made._index = index
     made._scope = scope
@@ -254,6 +275,13 @@ def is_tracer(x: object) -> TypeIs[Tracer]:
 
 def plain(x: Any) -> Any:
     """The plain value of a tracer, and everything else as it is."""
+    return x._value if isinstance(x, Tracer) else x
+
+
+def constant_of(x: Any, name: str) -> Any:
+    """The plain value of what the result of `name` depends on, but carries no derivative of."""
+    if type(x) is LinearTracer:
+        raise NotLinear(name)
     return x._value if isinstance(x, Tracer) else x
 
 

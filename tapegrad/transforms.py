@@ -1,4 +1,4 @@
-"""What users call: a function goes in, a function comes out. Each is thin over a reading of the tape."""
+"""Gradients: a function goes in, its gradient comes out, one backward reading of the tape a call."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 import numpy as np
 
 from . import tree
-from .arguments import Argnums, Arguments, check_argnums, choose, name_leaves, varies
+from .arguments import Argnums, Arguments, check_argnums, choose
 from .errors import InputError, OutputError
-from .primitives.recording import describe, lower, seeds
+from .primitives.recording import describe, lower
 from .replay.backward import read
-from .replay.table import ReadableTape
-from .tape import Entry, Frame
-from .tracer import Spec, Tracer, dtype_of, is_inexact, shape_of, spec_of
+from .tape import Frame
+from .tracer import Spec, Tracer, constant_of, dtype_of, is_inexact, shape_of, spec_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +23,7 @@ R = TypeVar("R")
 _SEEDS: dict[Any, Any] = {float: 1.0} | {((), np.dtype(t)): t(1) for t in (np.float64, np.float32)}
 
 
-def _check_function(fun: Any, name: str) -> None:
+def check_function(fun: Any, name: str) -> None:
     if not callable(fun):
         raise InputError(
             f"{name} needs a function, and got {fun!r}"[:200],
@@ -33,11 +32,11 @@ def _check_function(fun: Any, name: str) -> None:
         )
 
 
-class _Transform(Generic[P, R]):
+class Transform(Generic[P, R]):
     """A function made from a function: keeps its name, signature and docstring, and pickles when it does."""
 
     def __init__(self, fun: Callable[P, Any], kind: str) -> None:
-        _check_function(fun, kind)
+        check_function(fun, kind)
         functools.update_wrapper(cast(Any, self), fun)
         self.fun = fun
         self.title = f"{kind}({getattr(fun, '__name__', type(fun).__name__)})"
@@ -49,7 +48,7 @@ class _Transform(Generic[P, R]):
         return f"<{self.title}>"
 
 
-class _ValueAndGrad(_Transform[P, R]):
+class _ValueAndGrad(Transform[P, R]):
     def __init__(self, fun: Callable[P, Any], argnums: Any, has_aux: bool, holomorphic: bool, kind: str) -> None:
         super().__init__(fun, kind)
         self.argnums = check_argnums(argnums, kind)
@@ -76,7 +75,7 @@ class _ValueAndGrad(_Transform[P, R]):
             out = cast(Any, self.fun)(*call, **words)
             del call
             if self.has_aux:
-                out, aux = _split(out, self.title)
+                out, aux = split_aux(out, self.title)
                 aux = lower(frame, aux)
             seed = _SEEDS.get(out._spec) if type(out) is Tracer and out._scope is frame.scope else None
             if seed is not None and not self.holomorphic:
@@ -98,7 +97,7 @@ class _ValueAndGrad(_Transform[P, R]):
         return ((out, aux), result) if self.has_aux else (out, result)
 
 
-def _split(out: Any, name: str) -> tuple[Any, Any]:
+def split_aux(out: Any, name: str) -> tuple[Any, Any]:
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise OutputError(
             f"{name} was made with has_aux=True, but its function did not return a pair",
@@ -185,85 +184,6 @@ def value_and_grad(
     return _ValueAndGrad(fun, argnums, has_aux, holomorphic, "value_and_grad")
 
 
-class _Pullback:
-    """From the cotangent of an output to those of the inputs, as often as one likes."""
-
-    def __init__(
-        self, frame: Frame, entries: list[Entry], arguments: Arguments, outputs: list[Any], structure: Any
-    ) -> None:
-        self.frame = frame
-        self.entries = entries
-        self.arguments = arguments
-        self.outputs = outputs  # (index or None, spec or None) of each leaf
-        self.structure = structure
-
-    def __repr__(self) -> str:
-        return f"<pullback of {self.frame.name}>"
-
-    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
-        frame = self.frame
-        cots = frame.cotangents()
-        for index, c in seeds(frame.name, cotangent, self.structure, self.outputs):
-            held = cots[index]
-            cots[index] = c if held is None else held + c
-        read(frame, self.entries.copy(), cots)
-        return tuple(self.arguments.gather(cots))
-
-
-def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """The value of `fun(*primals)`, and the function that takes a cotangent of it back to the primals.
-
-    Args:
-        fun: returns an array, a number, or a nest of these.
-        primals: arrays, floats, or nests of these. Keyword arguments belong into a lambda.
-        has_aux: `fun` returns a pair `(value, aux)`.
-
-    Returns:
-        `(value, pullback)`, with `has_aux` `(value, pullback, aux)`. `pullback(g)` takes `g` of the
-        structure, shapes and dtypes of the value, and gives a tuple with one cotangent for each primal. It
-        may be called again, later, and inside other transforms.
-
-    >>> value, pullback = vjp(lambda x, y: x * y, 3.0, 4.0)
-    >>> value, pullback(1.0)
-    (12.0, (4.0, 3.0))
-    """
-    _check_function(fun, "vjp")
-    aux: Any = None
-    frame = Frame(f"vjp({getattr(fun, '__name__', type(fun).__name__)})")
-    try:
-        frame.open()
-        call = list(primals)
-        arguments = Arguments(frame, call, tuple(range(len(call))))
-        out = fun(*call)
-        if has_aux:
-            out, aux = _split(out, frame.name)
-            aux = lower(frame, aux, apart=True)
-        structure, outputs, value = _take_out(out, frame)
-    finally:
-        entries = frame.close()
-    pullback = _Pullback(frame, entries, arguments, outputs, structure)
-    return (value, pullback, aux) if has_aux else (value, pullback)
-
-
-def _take_out(out: Any, frame: Frame) -> tuple[Any, list[tuple[int | None, Spec | None]], Any]:
-    """Of an output: its structure (None of a leaf), index and spec of each leaf, and its value outside the frame."""
-    leaves, structure = tree.flatten(out) if tree.is_node(out) else ([out], None)
-    return structure, [_output(leaf, frame) for leaf in leaves], lower(frame, out, apart=True)
-
-
-def _output(leaf: Any, frame: Frame) -> tuple[int | None, Spec | None]:
-    if isinstance(leaf, Tracer):
-        depends = leaf._scope.tape is frame.tape and leaf._scope.mask & frame.bit
-        return (leaf._index if depends else None), leaf._spec
-    if isinstance(leaf, (np.ndarray, np.generic, int, float, complex)):
-        return None, None
-    raise OutputError(
-        f"{frame.name} needs a function that returns arrays; this one returned a {type(leaf).__name__}",
-        "results may be numbers, arrays, and nests of these (list, tuple, dict, None, registered classes)",
-        "return extras with has_aux=True",
-    )
-
-
 def stop_gradient(x: Any) -> Any:
     """`x` without its derivative: the plain value of what is traced, in nests too.
 
@@ -273,56 +193,9 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     if isinstance(x, Tracer):
-        return x._value.copy() if type(x._value) is np.ndarray else x._value
+        value = constant_of(x, "stop_gradient")
+        return value.copy() if type(value) is np.ndarray else value
     return tree.map(stop_gradient, x) if tree.is_node(x) else x
 
 
-class _Trace(_Transform[P, Any]):
-    def __init__(self, fun: Callable[P, Any]) -> None:
-        super().__init__(fun, "trace")
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.fun,)
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ReadableTape:
-        frame = Frame(self.title, complete=True)
-        try:
-            frame.open()
-            call: list[Any] = list(args)
-            chosen = [k for k, a in enumerate(args) if varies(a)]
-            if not chosen:
-                chosen = [k for k, a in enumerate(args) if type(a) is int]
-            arguments = Arguments(frame, call, tuple(chosen))
-            out = cast(Any, self.fun)(*call, **kwargs)
-            structure, outputs, value = _take_out(out, frame)
-        finally:
-            entries = frame.close()
-        names = name_leaves(self.fun, args, arguments)
-        return ReadableTape(frame, entries, arguments, names, structure, outputs, value)
-
-
-def trace(fun: Callable[P, Any]) -> Callable[P, ReadableTape]:
-    """What a call of `fun` writes on the tape, complete: every value, every entry.
-
-    Args:
-        fun: any function of numbers and arrays. Arguments that hold floats are traced; if there are none,
-            integers are, as floats.
-
-    Returns:
-        A function with the arguments of `fun` that gives the tape. `print(tape)` is a table,
-        `tape.backward()` adds the cotangents, `tape.steps()` walks the backward reading entry by entry.
-
-    >>> tape = trace(lambda x, y: x * y + x)(2.0, 3.0)
-    >>> tape.backward()
-    (4.0, 2.0)
-    >>> print(tape)
-     #  operation  inputs  type   value  cotangent
-    %0  x                  float  2.0    4.0
-    %1  y                  float  3.0    2.0
-    %2  multiply   %0, %1  float  6.0    1.0
-    %3  add        %2, %0  float  8.0    1.0
-    """
-    return _Trace(fun)
-
-
-__all__ = ["grad", "stop_gradient", "trace", "value_and_grad", "vjp"]
+__all__ = ["grad", "stop_gradient", "value_and_grad"]

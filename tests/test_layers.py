@@ -24,17 +24,20 @@ ORDER = """
     tape
     tracer
     primitives
-    primitives.cotangent  primitives.rules
-    primitives.definition
+    primitives.partial  primitives.rules
+    primitives.cotangent  primitives.definition
     primitives.forms
     primitives.general  primitives.recording
-    primitives.several  primitives.single
+    replay
+    replay.backward
+    primitives.transpose  primitives.several  primitives.single
     primitives.define
     primitives.ufuncs
-    replay
-    replay.backward  replay.table
+    replay.forward  replay.table
     arguments
     transforms
+    linear
+    jacobians
     numpy.elementwise  numpy.structure  numpy.creation  numpy.sorting  numpy.linalg  numpy.fft
     numpy.joining
     numpy.indexing  numpy.reductions  numpy.products

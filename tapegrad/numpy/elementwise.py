@@ -15,8 +15,9 @@ import numpy as np
 from ..errors import MissingRuleError, PrimitiveError
 from ..primitives.define import array_function, composed, primitive
 from ..primitives.forms import through
+from ..primitives.partial import partial
 from ..primitives.ufuncs import constant, elementwise
-from ..tracer import UFUNCS, Tracer
+from ..tracer import UFUNCS, Tracer, constant_of
 
 
 def _is_complex(x: Any) -> bool:
@@ -84,19 +85,19 @@ def _over(x: Any, y: Any) -> Any:
     return np.where(zero, 0, x) / np.where(zero, 1, y)
 
 
-@primitive
+@primitive(elementwise=True)
 def _one_minus(x: Any) -> Any:
     """√(1 − x²), on the branch of arcsin"""
     return np.sqrt(1 - x) * np.sqrt(1 + x)
 
 
-@primitive
+@primitive(elementwise=True)
 def _minus_one(x: Any) -> Any:
     """√(x² − 1), on the branch of arccosh"""
     return np.sqrt(x - 1) * np.sqrt(x + 1)
 
 
-@primitive
+@primitive(elementwise=True)
 def _one_plus(x: Any) -> Any:
     """√(1 + x²)"""
     return np.sqrt(1 + x * x) if _is_complex(x) else np.hypot(1, x)
@@ -107,18 +108,24 @@ _minus_one.defvjp("x")(lambda g, y, x: g * (x / y))
 _one_plus.defvjp("x")(lambda g, y, x: g * (x / y))
 
 
-def _larger(g: Any, x: Any, z: Any) -> Any:
-    return np.where(np.greater(x, z), g, np.where(np.equal(x, z), g / 2, 0))
+def _won(g: Any, x: Any, z: Any, won: Any) -> Any:
+    """ḡ where x has won over z, half of it where they tie, and a hole where it has lost."""
+    tie = np.equal(x, z)
+    return partial(np.where(tie, g / 2, g) if np.any(tie) else g, won)
+
+
+def _truth(condition: Any) -> Any:
+    return condition if getattr(condition, "dtype", None) == bool else np.not_equal(condition, 0)
 
 
 _LN2, _LN10 = math.log(2), math.log(10)
 
 # fmt: off
 # y = f(x, z)                              through x                              through z
-add         = elementwise(np.add,          through,                               through)
-subtract    = elementwise(np.subtract,     through,                               lambda g, _y, _x, _z: -g)
-multiply    = elementwise(np.multiply,     lambda g, _y, _x, z: g * z,            lambda g, _y, x, _z: g * x)
-divide      = elementwise(np.divide,       lambda g, _y, _x, z: g / z,            lambda g, y, _x, z: -g * y / z)
+add         = elementwise(np.add,          through,                               through, linear=(0, 1))
+subtract    = elementwise(np.subtract,     through,                               lambda g, _y, _x, _z: -g, linear=(0, 1))
+multiply    = elementwise(np.multiply,     lambda g, _y, _x, z: g * z,            lambda g, _y, x, _z: g * x, multilinear=(0, 1), scales=True)
+divide      = elementwise(np.divide,       lambda g, _y, _x, z: g / z,            lambda g, y, _x, z: -g * y / z, linear=(0,))
 power       = elementwise(np.power,        _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 float_power = elementwise(np.float_power,  _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))
@@ -128,24 +135,26 @@ arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: g * (z / np.hypot
                                                                                   lambda g, _y, x, z: -g * (x / np.hypot(x, z)) / np.hypot(x, z))
 logaddexp   = elementwise(np.logaddexp,    lambda g, y, x, _z: g * np.exp(x - y), lambda g, y, _x, z: g * np.exp(z - y))
 logaddexp2  = elementwise(np.logaddexp2,   lambda g, y, x, _z: g * np.exp2(x - y), lambda g, y, _x, z: g * np.exp2(z - y))
-maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _larger(g, x, z),  lambda g, _y, x, z: _larger(g, z, x))
-minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _larger(g, z, x),  lambda g, _y, x, z: _larger(g, x, z))
-fmax        = elementwise(np.fmax,         lambda g, _y, x, z: np.where(np.isnan(z), g, _larger(g, x, z)),
-                                                                                  lambda g, _y, x, z: np.where(np.isnan(x), g, _larger(g, z, x)))
-fmin        = elementwise(np.fmin,         lambda g, _y, x, z: np.where(np.isnan(z), g, _larger(g, z, x)),
-                                                                                  lambda g, _y, x, z: np.where(np.isnan(x), g, _larger(g, x, z)))
+maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _won(g, x, z, np.greater_equal(x, z)),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x)))
+minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z)),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.less_equal(z, x)))
+fmax        = elementwise(np.fmax,         lambda g, _y, x, z: _won(g, x, z, np.greater_equal(x, z) | np.isnan(z)),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x) | np.isnan(x)))
+fmin        = elementwise(np.fmin,         lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z) | np.isnan(z)),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.less_equal(z, x) | np.isnan(x)))
 copysign    = elementwise(np.copysign,     lambda g, _y, x, z: g * (np.sign(x) * np.copysign(1, z)),
                                                                                   lambda g, _y, _x, _z: None)
 nextafter   = elementwise(np.nextafter,    through,                               lambda g, _y, _x, _z: None)
-heaviside   = elementwise(np.heaviside,    lambda g, _y, _x, _z: None,            lambda g, _y, x, _z: np.where(x == 0, g, 0))
-ldexp       = elementwise(np.ldexp,        lambda g, _y, _x, z: np.ldexp(g, z))
+heaviside   = elementwise(np.heaviside,    lambda g, _y, _x, _z: None,            lambda g, _y, x, _z: partial(g, np.equal(x, 0)))
+ldexp       = elementwise(np.ldexp,        lambda g, _y, _x, z: np.ldexp(g, z), linear=(0,))
 
 # y = f(x)                               through x
-negative    = elementwise(np.negative,   lambda g, _y, _x: -g)
-positive    = elementwise(np.positive,   lambda g, _y, _x: g)
+negative    = elementwise(np.negative,   lambda g, _y, _x: -g, linear=(0,))
+positive    = elementwise(np.positive,   lambda g, _y, _x: g, linear=(0,))
 absolute    = elementwise(np.absolute,   _abs_rule)
 fabs        = elementwise(np.fabs,       lambda g, _y, x: g * np.sign(x))
-conjugate   = elementwise(np.conjugate,  lambda g, _y, _x: np.conjugate(g))
+conjugate   = elementwise(np.conjugate,  lambda g, _y, _x: np.conjugate(g), linear=(0,))
 square      = elementwise(np.square,     lambda g, _y, x: g * (2 * x))
 sqrt        = elementwise(np.sqrt,       lambda g, y, _x: g / (2 * y))
 cbrt        = elementwise(np.cbrt,       lambda g, y, _x: g / (3 * y * y))
@@ -169,10 +178,10 @@ tanh        = elementwise(np.tanh,       _tanh_rule)
 arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / _one_plus(x))
 arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / _minus_one(x))
 arctanh     = elementwise(np.arctanh,    lambda g, _y, x: g / ((1 - x) * (1 + x)))
-deg2rad     = elementwise(np.deg2rad,    lambda g, _y, _x: np.deg2rad(g))
-rad2deg     = elementwise(np.rad2deg,    lambda g, _y, _x: np.rad2deg(g))
-radians     = elementwise(np.radians,    lambda g, _y, _x: np.radians(g))
-degrees     = elementwise(np.degrees,    lambda g, _y, _x: np.degrees(g))
+deg2rad     = elementwise(np.deg2rad,    lambda g, _y, _x: np.deg2rad(g), linear=(0,))
+rad2deg     = elementwise(np.rad2deg,    lambda g, _y, _x: np.rad2deg(g), linear=(0,))
+radians     = elementwise(np.radians,    lambda g, _y, _x: np.radians(g), linear=(0,))
+degrees     = elementwise(np.degrees,    lambda g, _y, _x: np.degrees(g), linear=(0,))
 # fmt: on
 
 # derivative zero wherever there is one: the result carries none, and is plain
@@ -209,7 +218,7 @@ def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
 UFUNCS[np.divmod] = divmod
 
 
-@array_function(np.real, views=True)
+@array_function(np.real, views=True, linear=("val",))
 def real(val: Any) -> Any:
     return np.real(val)
 
@@ -217,7 +226,7 @@ def real(val: Any) -> Any:
 real.defvjp(0)(lambda g, _y, _val: np.real(g))
 
 
-@array_function(np.imag, views=True)
+@array_function(np.imag, views=True, linear=("val",))
 def imag(val: Any) -> Any:
     return np.imag(val)
 
@@ -238,19 +247,19 @@ def refuse_out(name: str, out: Any) -> None:
 @composed(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
     if isinstance(z, Tracer) and not _is_complex(z):
-        return np.angle(z._value, deg)  # 0 or pi: a constant
+        return np.angle(constant_of(z, "angle"), deg)  # 0 or pi: a constant
     made = np.arctan2(np.imag(z), np.real(z))
     return np.rad2deg(made) if deg else made
 
 
-@array_function(np.where, constants=("condition",), elementwise=True)
+@array_function(np.where, constants=("condition",), elementwise=True, linear=("x", "y"))
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     return np.where(condition, *[choice for choice in (x, y) if choice is not None])
 
 
 # fmt: off
-where.defvjp("x")(lambda g, _y, condition, _a, _b: np.where(condition, g, 0))
-where.defvjp("y")(lambda g, _y, condition, _a, _b: np.where(condition, 0, g))
+where.defvjp("x")(lambda g, _y, condition, _a, _b: partial(g, _truth(condition)))
+where.defvjp("y")(lambda g, _y, condition, _a, _b: partial(g, np.logical_not(condition)))
 # fmt: on
 
 
@@ -270,7 +279,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min:
     return made if high is None else np.minimum(made, high)
 
 
-@primitive(nondiff_argnames=("n",))
+@primitive(nondiff_argnames=("n",), elementwise=True)
 def _sinc_nth(x: Any, n: int) -> Any:
     """The n-th derivative of sinc, by its series near 0, else by n f⁽ⁿ⁻¹⁾ + x f⁽ⁿ⁾ = πⁿ⁻¹ sin(πx + nπ/2)."""
     x = np.asarray(x)
@@ -289,7 +298,7 @@ def _sinc_nth(x: Any, n: int) -> Any:
 _sinc_nth.defvjp("x")(lambda g, _y, x, n: g * _sinc_nth(x, n + 1))
 
 
-@array_function(np.sinc)
+@array_function(np.sinc, elementwise=True)
 def sinc(x: Any) -> Any:
     return np.sinc(x)
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..primitives.define import array_function, composed, primitive
+from ..primitives.define import array_function, composed, internal
 from ..primitives.definition import Definition
 from ..primitives.forms import QUICK, binary
 from ..primitives.general import make_form, make_record, note_view
+from ..primitives.partial import Partial, partial
 from ..primitives.rules import Placeholder
 from ..tape import Entry
 from ..tracer import Tracer, plain
@@ -26,7 +27,7 @@ def _is_basic(index: Any) -> bool:
     return type(index) in _BASIC or (type(index) is tuple and all(type(part) in _BASIC for part in index))
 
 
-@primitive(nondiff_argnames=("index", "shape"))
+@internal(nondiff=("index", "shape"), linear=(0,), scatters=True)
 def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """An array of zeros of this shape to which `g` is added at `index`, repeated elements every time."""
     return _scatter(g, index, shape)
@@ -50,34 +51,36 @@ def _get(x: Any, index: Any) -> Any:
 
 
 def _get_rule(g: Any, _y: Any, _x: Any, index: Any) -> Any:
-    """x̄ is ḡ at the index, and zeros elsewhere."""
-    return (scatter if isinstance(g, Tracer) else _scatter)(g, index, _x.shape)
+    """x̄ is ḡ at the index, and a hole elsewhere."""
+    picked = np.zeros(_x.shape, bool)
+    picked[index] = True
+    return partial((scatter if isinstance(g, Tracer) else _scatter)(g, index, _x.shape), picked)
 
 
 def _pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
     """Add ḡ to what the array has got so far, in place: k picks of n numbers cost n + k."""
     _, _, _, _, p, spec, _, _, index = e
     held = cots[p]
-    if isinstance(g, Tracer) or isinstance(held, Tracer):
+    if isinstance(g, Tracer) or isinstance(held, Tracer) or (type(held) is Partial and held.support is not None):
         r = _get_rule(g, None, Placeholder(spec), index)
-        cots[p] = r if held is None else held + r
+        cots[p] = r if held is None else held if r is None else held + r
         return
-    own = cots[-1]
-    if held is None or own.get(p) is not held:
-        held = np.zeros(*spec) if held is None else np.array(held, spec[1])
-        cots[p] = own[p] = held
+    if type(held) is not Partial:
+        made = (np.zeros(*spec), None, []) if held is None else (np.array(held, spec[1]), None)
+        cots[p] = held = Partial(*made)
     if _is_basic(index):
-        held[index] += g
+        held.value[index] += g
     else:
-        np.add.at(held, index, g)
+        np.add.at(held.value, index, g)
+    if held.picks is not None:
+        held.picks.append(index)
 
 
-_definition = Definition(_get, "getitem", constants=("index",))
+_definition = Definition(_get, "getitem", constants=("index",), linear=(0,))
 _definition.add(0, _get_rule)
 _definition.add(1, lambda g, _y, _x, _index: None)
-_pick = binary(_definition, QUICK | _BASIC | {tuple}, _pull)(
-    operator.getitem, make_record(_definition, make_form(_definition), _get)
-)[0]
+_definition.record = make_record(_definition, make_form(_definition), _get)
+_pick = binary(_definition, QUICK | _BASIC | {tuple}, _pull)(operator.getitem, _definition.record)[0]
 
 
 def getitem(x: Tracer, index: Any) -> Any:
@@ -155,30 +158,38 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     return np.take(arr, np.delete(np.arange(arr.shape[axis or 0]), obj), axis or 0)
 
 
-@array_function(np.diagonal, nondiff=("offset", "axis1", "axis2"), views=True)
+@array_function(np.diagonal, nondiff=("offset", "axis1", "axis2"), views=True, linear=(0,))
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return np.diagonal(a, offset, axis1, axis2)
 
 
 @diagonal.defvjp("a")
 def _(g: Any, _y: Any, _a: Any, offset: int, axis1: int, axis2: int) -> Any:
-    """ḡ on the diagonal, zeros beside it."""
-    rest = [n for k, n in enumerate(_a.shape) if k not in (axis1 % _a.ndim, axis2 % _a.ndim)]
-    rows, columns = _a.shape[axis1], _a.shape[axis2]
+    """ḡ on the diagonal, holes beside it."""
     k = np.arange(g.shape[-1])
-    lead = (slice(None),) * len(rest)
-    spread = scatter(g, (*lead, k + max(-offset, 0), k + max(offset, 0)), (*rest, rows, columns))
-    return np.moveaxis(spread, (-2, -1), (axis1, axis2))
+    index = (..., k + max(-offset, 0), k + max(offset, 0))
+    shape = [n for k, n in enumerate(_a.shape) if k not in (axis1 % _a.ndim, axis2 % _a.ndim)]
+    shape += [_a.shape[axis1], _a.shape[axis2]]
+    picked = np.zeros(shape, bool)
+    picked[index] = True
+    spread, picked = [np.moveaxis(c, (-2, -1), (axis1, axis2)) for c in (scatter(g, index, tuple(shape)), picked)]
+    return partial(spread, picked)
 
 
 def _triangle(function: Any) -> Any:
     """`tril` or `triu`: linear, and the rule of itself."""
 
-    @array_function(function, nondiff=("k",))
+    @array_function(function, nondiff=("k",), linear=(0,), scatters=True)
     def triangle(m: Any, k: int = 0) -> Any:
         return function(m, k)
 
-    triangle.defvjp(0)(lambda g, _y, _m, k: function(g, k) if _m.ndim > 1 else np.sum(function(g, k), 0))
+    @triangle.defvjp("m")
+    def _(g: Any, _y: Any, _m: Any, k: int) -> Any:
+        """ḡ in the triangle, holes beside it."""
+        if _m.ndim < 2:  # which was spread over rows
+            return np.sum(function(g, k), 0)
+        return partial(g, function(np.ones(_m.shape[-2:], bool), k))
+
     return triangle
 
 

@@ -13,7 +13,7 @@ from ..tracer import FUNCTIONS, Tracer, plain
 from .structure import astype
 
 
-@array_function(np.concatenate, nondiff=("axis", "out", "dtype", "casting"), sequence=True)
+@array_function(np.concatenate, nondiff=("axis", "out", "dtype", "casting"), sequence=True, linear=(0,))
 def _concatenate(
     arrays: Any, /, axis: Any = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind"
 ) -> Any:
@@ -32,7 +32,7 @@ def _(g: Any, _y: Any, _arrays: Any, axis: Any, out: None, *, dtype: Any, castin
     return parts
 
 
-@array_function(np.stack, nondiff=("axis", "out", "dtype", "casting"), sequence=True)
+@array_function(np.stack, nondiff=("axis", "out", "dtype", "casting"), sequence=True, linear=(0,))
 def _stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind") -> Any:
     return np.stack(arrays, axis=axis, dtype=dtype, casting=casting)
 

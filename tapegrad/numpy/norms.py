@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingRuleError
-from ..primitives.define import composed, primitive
+from ..primitives.cotangent import Axis, reduced_axes, spread
+from ..primitives.define import composed, internal
 from ..tracer import plain
 from .elementwise import refuse_kink
 from .joining import asarray
-from .reductions import Axis, _axes, _count, _ratio, _spread
+from .reductions import _count, _ratio
 from .structure import _conjugate, _shape
 
 
-@primitive(nondiff_argnames=("ord", "axis", "keepdims"))
+@internal(nondiff=("ord", "axis", "keepdims"), reduces=True)
 def _norm(x: Any, ord: Any, axis: Axis, keepdims: bool) -> Any:
     return np.linalg.norm(x, ord, axis, keepdims)
 
@@ -26,7 +27,7 @@ def _(g: Any, y: Any, x: Any, ord: Any, axis: Axis, _keepdims: bool) -> Any:
     """x̄ = ḡ x* / y for the Euclidean norm, ḡ (|x| / y)ᵖ⁻¹ x* / |x| for the others; 0 where y or x is 0."""
     refuse_kink("norm", x, y)
     shape = _shape(x)
-    g, y = _spread(g, shape, axis), _spread(y, shape, axis)
+    g, y = spread(g, shape, axis), spread(y, shape, axis)
     if ord in (None, 2, "fro", "f"):
         return _conjugate(x) * _ratio(g, y)
     if ord % 2 == 0 and ord > 0 and not np.iscomplexobj(x):
@@ -40,7 +41,7 @@ def _(g: Any, y: Any, x: Any, ord: Any, axis: Axis, _keepdims: bool) -> Any:
 @composed(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
     x = asarray(x)
-    axes = _axes(x.shape, axis)
+    axes = reduced_axes(x.shape, axis)
     if ord in (None, "fro", "f") or (len(axes) == 1 and ord not in (0, 1, math.inf, -math.inf)):
         return _norm(x, ord, axis, keepdims)
     if len(axes) == 2 and ord in (2, -2, "nuc"):
@@ -62,7 +63,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
 @composed(np.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
     x = asarray(x)
-    axes = _axes(x.shape, axis)
+    axes = reduced_axes(x.shape, axis)
     rest = [k for k in range(x.ndim) if k not in axes]
     rows = np.reshape(np.transpose(x, [*axes, *rest]), (_count(x.shape, axis), *[x.shape[k] for k in rest]))
     y = np.linalg.norm(rows, ord, 0)

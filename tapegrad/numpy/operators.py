@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import AssignmentError
-from ..primitives.define import primitive
+from ..primitives.define import internal
 from ..primitives.general import LEAVES
-from ..tracer import Tracer, plain
+from ..tracer import Tracer, constant_of, plain
 from . import elementwise as e
 from . import indexing, products, structure
 
@@ -33,7 +33,7 @@ def _constant(operate: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any,
         if not (_fits(x) and _fits(z)):
             return NotImplemented  # whose method gets the tracer
         try:
-            return operate(plain(x), plain(z))
+            return operate(constant_of(x, ufunc.__name__), constant_of(z, ufunc.__name__))
         except ArithmeticError:
             y = ufunc(plain(x), plain(z))
             return y.item() if isinstance(plain(x), (int, float)) and isinstance(plain(z), (int, float)) else y
@@ -80,7 +80,7 @@ def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any
     return change
 
 
-@primitive
+@internal(linear=("x", "value"), views=True)
 def overwrite(x: Any, value: Any) -> Any:
     """The value, in the place of x: nothing of x flows through."""
     return value
@@ -195,7 +195,7 @@ _METHODS: dict[str, Any] = {
     "flat": property(lambda x: structure.ravel(x)),
     "conj": _conjugate,
     "conjugate": _conjugate,
-    "__contains__": lambda x, value: bool(np.any(x._value == plain(value))),
+    "__contains__": lambda x, value: bool(np.any(constant_of(x, "in") == plain(value))),
     "reshape": _reshape,
     "transpose": _transpose,
     "astype": structure.astype,

@@ -55,7 +55,7 @@ def _of_arrays(function: Any, made: Callable[..., Any]) -> Any:
 
 def _bilinear(function: Any, body: Callable[..., Any], left: Callable[..., Any], right: Callable[..., Any]) -> Any:
     """A row: a function of two operands, what computes it, and the rules that go back through each."""
-    definition = Definition(body, function.__name__)
+    definition = Definition(body, function.__name__, multilinear=(0, 1))
     definition.add(0, left)
     definition.add(1, right)
     return _of_arrays(function, general(definition, function))
@@ -177,7 +177,7 @@ def _right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     return unbroadcast(_T(a) @ g, _b)
 
 
-matmul = generalised(np.matmul, _left, _right)
+matmul = generalised(np.matmul, _left, _right, multilinear=(0, 1))
 
 
 @functools.wraps(np.dot)

@@ -13,50 +13,30 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import PrimitiveError
+from ..primitives.cotangent import Axis, reduced_axes, spread
 from ..primitives.define import array_function, composed
+from ..primitives.partial import partial
 from ..tracer import FUNCTIONS, METHODS, Tracer
 from .elementwise import refuse_kink
 from .joining import asarray
 from .structure import _conjugate, _shape
 
-Axis = int | tuple[int, ...] | None
 Shape = tuple[int, ...]
 
 
-def _reduction(function: Any) -> Callable[[Callable[..., Any]], Any]:
+def _reduction(function: Any, **words: Any) -> Callable[[Callable[..., Any]], Any]:
     """array_function, where the array alone carries a derivative, and may be a list of traced values."""
 
     def decorate(body: Callable[..., Any]) -> Any:
-        return array_function(function, nondiff=[*inspect.signature(body).parameters][1:])(body)
+        return array_function(function, nondiff=[*inspect.signature(body).parameters][1:], **words)(body)
 
     return decorate
 
 
-def _axes(shape: Shape, axis: Axis) -> Shape:
-    """The reduced axes, all of them counted from 0. Of a number there are none, whatever axis says."""
-    if axis is None or not shape:
-        return tuple(range(len(shape)))
-    if type(axis) is int and -len(shape) <= axis < len(shape):
-        return (axis % len(shape),)
-    axes: Shape = normalize_axis_tuple(axis, len(shape))
-    return axes
-
-
 def _count(shape: Shape, axis: Axis) -> int:
-    return math.prod(shape if axis is None else [shape[k] for k in _axes(shape, axis)])
-
-
-def _spread(g: Any, shape: Shape, axis: Axis) -> Any:
-    """What a reduction gave, with or without keepdims, so that it broadcasts to the shape that was reduced."""
-    if axis is None or getattr(g, "ndim", 0) == len(shape):
-        return g
-    axes = _axes(shape, axis)
-    if sorted(axes) == [*range(len(axes))]:  # the leading ones come back by themselves
-        return g
-    return np.reshape(g, tuple([1 if k in axes else n for k, n in enumerate(shape)]))
+    return math.prod(shape if axis is None else [shape[k] for k in reduced_axes(shape, axis)])
 
 
 def _ratio(g: Any, y: Any) -> Any:
@@ -68,14 +48,14 @@ def _ratio(g: Any, y: Any) -> Any:
 def _filled(g: Any, shape: Shape, axis: Axis) -> Any:
     """What a reduction gave, at each of the elements that it came from."""
     if isinstance(g, Tracer) or math.prod(shape) > 8192:
-        return np.broadcast_to(_spread(g, shape, axis), shape)
+        return np.broadcast_to(spread(g, shape, axis), shape)
     # a small array is sooner made than a view
     if isinstance(g, float):  # of Python or NumPy, as from a loss
         made = np.empty(shape)
         made.fill(g)
     else:
         made = np.empty(shape, g.dtype)
-        made[...] = _spread(g, shape, axis)
+        made[...] = spread(g, shape, axis)
     return made
 
 
@@ -89,7 +69,7 @@ def _added(a: Any, axis: Axis, dtype: Any, keepdims: bool) -> Any:
 # sums
 
 
-@_reduction(np.sum)
+@_reduction(np.sum, linear=(0,))
 def sum(
     a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: Any = 0, where: Any = True,
@@ -103,7 +83,7 @@ def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
     return _filled(g, _shape(_a), axis)
 
 
-@_reduction(np.mean)
+@_reduction(np.mean, linear=(0,))
 def mean(
     a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = True
 ) -> Any:
@@ -120,7 +100,7 @@ def _(g: Any, _y: Any, _a: Any, axis: Axis, *_: Any) -> Any:
     return _filled(g * (1 / (_count(shape, axis) or 1)), shape, axis)
 
 
-@_reduction(np.cumsum)
+@_reduction(np.cumsum, linear=(0,))
 def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     return np.cumsum(a, axis, dtype)
 
@@ -154,7 +134,7 @@ def _weights(a: Any, axis: Axis, w: Any) -> Any:
         return w
     if axis is None:
         raise TypeError("Axis must be specified when shapes of a and weights differ.")
-    axes = _axes(a.shape, axis)
+    axes = reduced_axes(a.shape, axis)
     if w.shape != tuple([a.shape[k] for k in axes]):
         raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
     w = np.transpose(w, np.argsort(axes).tolist())
@@ -178,7 +158,7 @@ def _of_deviations(function: Any) -> Any:
         return function(a, axis, dtype, ddof=_degrees(ddof, correction), keepdims=keepdims)
 
     body.__name__ = function.__name__
-    return _reduction(function)(body)
+    return _reduction(function, reduces=True)(body)
 
 
 def _degrees(ddof: Any, correction: Any) -> Any:
@@ -195,7 +175,7 @@ def _deviation(g: Any, a: Any, axis: Axis, dtype: Any, _out: None, ddof: Any, *o
         return np.zeros_like(a)
     free = n - _degrees(ddof, others[-1])
     deviation = a - np.mean(a, axis, dtype, keepdims=True)
-    return _conjugate(deviation) * _spread(g * (1 / free if free > 0 else math.nan), shape, axis)
+    return _conjugate(deviation) * spread(g * (1 / free if free > 0 else math.nan), shape, axis)
 
 
 var, std = _of_deviations(np.var), _of_deviations(np.std)
@@ -212,13 +192,14 @@ def _(g: Any, y: Any, a: Any, *settings: Any) -> Any:
     """x̄ = ḡ (x − m)* / (n − ddof) y."""
     if _count(_shape(a), settings[0]) > 1:  # of one number it is 0, wherever that is
         refuse_kink("std", a, y)
-    return _deviation(_ratio(g, y), a, *settings)
+    shape, axis = _shape(a), settings[0]
+    return _deviation(_ratio(spread(g, shape, axis), spread(y, shape, axis)), a, *settings)
 
 
 # products
 
 
-@_reduction(np.prod)
+@_reduction(np.prod, reduces=True)
 def prod(
     a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: Any = 1, where: Any = True,
@@ -230,12 +211,12 @@ def prod(
 def _(g: Any, _y: Any, a: Any, axis: Axis, *_: Any) -> Any:
     """x̄ᵢ = ḡ ∏ⱼ≠ᵢ xⱼ, without a division, so that zeros do no harm."""
     shape = _shape(a)
-    axes = _axes(shape, axis)
+    axes = reduced_axes(shape, axis)
     order = [*(k for k in range(len(shape)) if k not in axes), *axes]
     x = np.transpose(a, order)
     rows = np.reshape(x, (*x.shape[: len(shape) - len(axes)], _count(shape, axis)))
     others = np.transpose(np.reshape(_others(rows), x.shape), np.argsort(order).tolist())
-    return _spread(g, shape, axis) * others
+    return spread(g, shape, axis) * others
 
 
 def _others(x: Any) -> Any:
@@ -287,17 +268,17 @@ def _extremum(function: Any) -> None:
         return function(a, axis, keepdims=keepdims)
 
     def vjp(g: Any, y: Any, a: Any, axis: Axis, *_: Any) -> Any:
-        """x̄ᵢ = ḡ in equal shares for the elements that are y, else 0; where y is nan, for those that are nan."""
+        """x̄ᵢ = ḡ in equal shares for the elements that are y, else a hole; where y is nan, for those that are nan."""
         shape = _shape(a)
-        won = np.equal(a, _spread(y, shape, axis))
+        won = np.equal(a, spread(y, shape, axis))
         if np.any(np.isnan(y)):
             won = won | np.isnan(a)
         winners = np.count_nonzero(won, axis, keepdims=axis is not None)
         share = np.divide(1, winners, dtype=np.float64).astype(y.dtype)
-        return np.where(won, _spread(g, shape, axis) * share, 0)
+        return partial(np.broadcast_to(spread(g, shape, axis) * share, shape), won)
 
     body.__name__ = function.__name__
-    _reduction(function)(body).defvjp("a")(vjp)
+    _reduction(function, reduces=True)(body).defvjp("a")(vjp)
 
 
 _extremum(np.max)

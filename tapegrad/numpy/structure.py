@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..primitives.cotangent import unbroadcast
-from ..primitives.define import array_function, composed, primitive
+from ..primitives.define import array_function, composed, internal
 from ..tracer import plain
 
 
@@ -25,7 +25,7 @@ def _conjugate(x: Any) -> Any:
 
 def _move(function: Any, *nondiff: str) -> Any:
     """A function that gives a view of its argument where it can."""
-    return array_function(function, nondiff=nondiff, views=True)
+    return array_function(function, nondiff=nondiff, views=True, linear=(0,))
 
 
 # fmt: off
@@ -51,7 +51,7 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any: return np.
 def flip(m: Any, axis: Any = None) -> Any: return np.flip(m, axis)
 @_move(np.rot90, "k", "axes")
 def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any: return np.rot90(m, k, axes)
-@array_function(np.roll, nondiff=("shift", "axis"))
+@array_function(np.roll, nondiff=("shift", "axis"), linear=(0,))
 def roll(a: Any, shift: Any, axis: Any = None) -> Any: return np.roll(a, shift, axis)
 
 _reshape.defvjp(0)(lambda g, _y, _a, shape, order: np.reshape(g, _a.shape, order=order))
@@ -129,7 +129,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
 # what changes the type
 
 
-@primitive(nondiff_argnames=("dtype",))
+@internal(nondiff=("dtype",), linear=(0,), views=True)
 def _cast(x: Any, dtype: Any) -> Any:
     return x.astype(dtype) if hasattr(x, "astype") else dtype.type(x)
 
@@ -151,7 +151,7 @@ if hasattr(np, "astype"):
     composed(np.astype)(lambda x, dtype, /, *, copy=True, device=None: astype(x, dtype, copy=copy))
 
 
-@primitive
+@internal(linear=(0,))
 def to_number(x: Any) -> Any:
     """The Python number in an array of one element."""
     return x if type(x) in (float, complex) else x.item()
@@ -160,7 +160,7 @@ def to_number(x: Any) -> Any:
 to_number.defvjp("x")(lambda g, _y, _x: np.reshape(g, _x.shape))
 
 
-@primitive
+@internal(linear=(0,))
 def _boxed(x: Any) -> Any:
     """A number as an array of shape ()."""
     return np.array(x)

@@ -22,7 +22,9 @@ def _einsum(subscripts: str, *operands: Any, out: None = None, optimize: Any = F
     return np.einsum(subscripts, *operands, optimize=optimize, **options)
 
 
-_einsum_definition = Definition(_einsum, "einsum", ("subscripts", "optimize"), views=True)  # of one operand
+_einsum_definition = Definition(
+    _einsum, "einsum", ("subscripts", "optimize"), views=True, multilinear=range(1, 53)
+)  # a view of one operand
 _record_einsum = general(_einsum_definition, np.einsum)
 
 

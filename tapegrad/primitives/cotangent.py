@@ -1,13 +1,17 @@
-"""Cotangents on their way to an argument: summed to its shape, checked against its spec, added up."""
+"""Cotangents on their way to an argument, and tangents to an answer: summed or broadcast to its shape, checked."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..errors import CotangentError
+from ..errors import CotangentError, TangentError
 from ..tracer import Spec, Tracer, dtype_of, shape_of, spec_of
+from .partial import Partial, filled, partial
+
+Axis = int | tuple[int, ...] | None
 
 _add: Any = np.add.reduce
 
@@ -59,6 +63,8 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
     Another width is cast, a real argument gets the real part, and with `broadcasts` what is too large is
     summed. Anything else that does not fit raises CotangentError.
     """
+    if type(g) is Partial:
+        return _conform_partial(g.settle(), spec, name, argument, broadcasts)
     if type(g) is np.ndarray:
         if broadcasts and type(spec) is tuple and g.dtype == spec[1]:  # most of what comes here
             if g.ndim == len(spec[0]) + 1 and g.shape[1:] == spec[0]:  # a bias
@@ -101,6 +107,72 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
     if isinstance(g, (float, int, complex)) and not isinstance(g, np.generic):
         return want.type(g)
     return g if g.dtype == want else g.astype(want)
+
+
+def _conform_partial(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool) -> Any:
+    if type(g) is not Partial:
+        return conform(g, spec, name, argument, broadcasts)
+    support, shape = g.support, np.shape(g.value)
+    if shape != shape_of(spec):  # what was broadcast is summed over what it went to
+        counts = _sum_to(np.broadcast_to(support, shape).astype(np.intp), shape_of(spec)) if broadcasts else 1
+        return partial(conform(filled(g), spec, name, argument, broadcasts), np.greater(counts, 0))
+    return Partial(conform(g.value, spec, name, argument), support)
+
+
+def stretch(t: Any, spec: Spec, name: str) -> Any:
+    """The tangent `t` that a rule of `name` gave, as one of an answer of this spec: broadcast, of its width and kind."""
+    if t is None:
+        return None
+    if type(t) is Partial:
+        t = t.settle()
+    if type(t) is Partial:
+        shape = shape_of(spec)
+        if np.shape(t.value) == shape:
+            return Partial(stretch(t.value, spec, name), t.support)
+        return partial(stretch(t.value, spec, name), np.broadcast_to(t.support, shape))
+    if type(t) is np.ndarray and (t.shape, t.dtype) == spec:
+        return t
+    if not isinstance(t, (Tracer, np.ndarray, np.generic, float, int, complex)):
+        raise TangentError(
+            f"the rule of {name} gave {_kind(t)} as a tangent",
+            f"the answer is {_show(spec)}",
+            "return a number, an array, or None where there is no derivative",
+        )
+    if np.shape(t) != shape_of(spec):
+        try:
+            t = np.broadcast_to(t, shape_of(spec))
+        except ValueError:
+            raise TangentError(
+                f"the rule of {name} gave a tangent of shape {np.shape(t)}",
+                f"the answer is {_show(spec)}",
+                "return a tangent of the shape of the answer, or one that broadcasts to it",
+            ) from None
+    return conform(t, spec, name, "answer")
+
+
+def zero(spec: Spec) -> Any:
+    """The zero of a spec: a number, or an array of zeros."""
+    return spec(0) if isinstance(spec, type) else np.zeros(*spec)[()]
+
+
+def reduced_axes(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+    """The reduced axes, all of them counted from 0. Of a number there are none, whatever axis says."""
+    if axis is None or not shape:
+        return tuple(range(len(shape)))
+    if type(axis) is int and -len(shape) <= axis < len(shape):
+        return (axis % len(shape),)
+    axes: tuple[int, ...] = normalize_axis_tuple(axis, len(shape))
+    return axes
+
+
+def spread(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
+    """What a reduction gave, with or without keepdims, so that it broadcasts to the shape that was reduced."""
+    if axis is None or getattr(g, "ndim", 0) == len(shape):
+        return g
+    axes = reduced_axes(shape, axis)
+    if sorted(axes) == [*range(len(axes))]:  # the leading ones come back by themselves
+        return g
+    return np.reshape(g, tuple([1 if k in axes else n for k, n in enumerate(shape)]))
 
 
 def _show(spec: Spec) -> str:

@@ -15,6 +15,7 @@ from .definition import Definition
 from .general import LEAVES, closed_over, make_form, make_record
 from .several import several, takes_several
 from .single import single, takes_settings
+from .transpose import turned
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -33,14 +34,25 @@ class Primitive(Protocol[P, R]):
     def defvjp(self, argument: Any, /) -> Any:
         """Give the rule that takes a cotangent back: for all arguments (bare), or for one, by position or name."""
 
+    @overload
+    def defjvp(self, argument: F, /) -> F: ...
+    @overload
+    def defjvp(self, argument: int | str, /) -> Callable[[F], F]: ...
+    def defjvp(self, argument: Any, /) -> Any:
+        """Give the rule that takes tangents forth: of all arguments (bare), or of one, by position or name."""
+
 
 @overload
-def primitive(fun: Callable[P, R], /, *, nondiff_argnames: str | Sequence[str] = ()) -> Primitive[P, R]: ...
+def primitive(
+    fun: Callable[P, R], /, *, nondiff_argnames: str | Sequence[str] = (), elementwise: bool = False
+) -> Primitive[P, R]: ...
 @overload
 def primitive(
-    *, nondiff_argnames: str | Sequence[str] = ()
+    *, nondiff_argnames: str | Sequence[str] = (), elementwise: bool = False
 ) -> Callable[[Callable[P, R]], Primitive[P, R]]: ...
-def primitive(fun: Any = None, /, *, nondiff_argnames: str | Sequence[str] = ()) -> Any:
+def primitive(
+    fun: Any = None, /, *, nondiff_argnames: str | Sequence[str] = (), elementwise: bool = False
+) -> Any:
     """Make `fun` a primitive: a function that the tape records as one entry, and whose derivative you tell.
 
     The body runs on plain arrays and numbers, and may use whatever computes. It returns an array, a
@@ -55,13 +67,20 @@ def primitive(fun: Any = None, /, *, nondiff_argnames: str | Sequence[str] = ())
 
         @fun.defvjp              all arguments at once: return a tuple
         @fun.defvjp("x")         one argument by name or position: computed only where it is needed
+        @fun.defjvp              forth, `rule(tangents, y, ...)`: of a tuple of tangents, one for each argument
+        @fun.defjvp("x")         forth, `rule(t, y, ...)`: what the tangent of one argument adds to that of y
+
+    One direction is enough: the other is its transpose. That needs the rule to be linear in `g` (in `t`), so
+    a rule that clips, say, wants a partner of its own. A rule that goes forth need not unbroadcast.
 
     Args:
         fun: the function; one of NumPy's will do, too.
         nondiff_argnames: the parameters that carry no derivative; a traced value there raises.
+        elementwise: `fun` is one of each element. Then one rule an argument serves both directions, need not
+            unbroadcast, and what a selection such as `numpy.where` leaves out does not count, be it nan or inf.
 
     Returns:
-        The function, with the name, docstring and signature of `fun`, and `defvjp`.
+        The function, with the name, docstring and signature of `fun`, `defvjp` and `defjvp`.
 
     >>> @primitive
     ... def cube(x):
@@ -74,7 +93,7 @@ def primitive(fun: Any = None, /, *, nondiff_argnames: str | Sequence[str] = ())
     12.0
     """
     if fun is None:
-        return functools.partial(primitive, nondiff_argnames=nondiff_argnames)
+        return functools.partial(primitive, nondiff_argnames=nondiff_argnames, elementwise=elementwise)
     if not callable(fun):
         raise PrimitiveError(
             f"primitive needs a function, and got a {type(fun).__name__}",
@@ -84,7 +103,7 @@ def primitive(fun: Any = None, /, *, nondiff_argnames: str | Sequence[str] = ())
     if isinstance(nondiff_argnames, str):
         nondiff_argnames = (nondiff_argnames,)
     name = getattr(fun, "__name__", type(fun).__name__)
-    definition = Definition(fun, name, nondiff_argnames, views=True)
+    definition = Definition(fun, name, nondiff_argnames, elementwise=elementwise, views=True)
 
     def plain(*args: Any, **kwargs: Any) -> Any:
         y = fun(*args, **kwargs)
@@ -101,7 +120,8 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
     Where the first argument may be no `sequence` of arrays, a list there becomes an array.
     """
     number = make_form(definition)
-    record = make_record(definition, number, definition.body)
+    definition.record = record = make_record(definition, number, definition.body)
+    definition.turn = turned
     first: Any = None  # serves the calls whose first argument is traced
     other: Any = None  # serves those in which another one is, or a part of one
 
@@ -138,6 +158,11 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
     return dress(call, definition, plain)
 
 
+def internal(**words: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function of our own a primitive; the words are those of `Definition`."""
+    return lambda fun: general(Definition(fun, fun.__name__, **words), fun)
+
+
 def has_tracer(args: Any, kwargs: Any) -> bool:
     """Whether there is a tracer among the arguments of a call, in containers too."""
     return any([type(a) not in LEAVES and _is_traced(a) for a in (*args, *kwargs.values())])
@@ -150,22 +175,25 @@ def _is_traced(a: Any) -> bool:
 
 
 def dress(call: Any, definition: Definition, like: Any) -> Any:
-    """Give a primitive's function the name, docstring and signature of `like`, and `defvjp`."""
+    """Give a primitive's function the name, docstring and signature of `like`, `defvjp` and `defjvp`."""
     functools.update_wrapper(call, like)
 
-    def defvjp(argument: Any, /) -> Any:
-        if callable(argument):
-            definition.add(None, argument)
-            return argument
-        key = definition.key(argument)
+    def decorator(add: Callable[[Any, Any], None]) -> Callable[[Any], Any]:
+        def define(argument: Any, /) -> Any:
+            if callable(argument):
+                add(None, argument)
+                return argument
+            key = definition.key(argument)
 
-        def take(rule: F) -> F:
-            definition.add(key, rule)
-            return rule
+            def take(rule: F) -> F:
+                add(key, rule)
+                return rule
 
-        return take
+            return take
 
-    call.defvjp = defvjp
+        return define
+
+    call.defvjp, call.defjvp = decorator(definition.add), decorator(definition.add_forward)
     call.definition = definition
     return call
 
@@ -177,16 +205,19 @@ def array_function(
     elementwise: bool = False,
     views: bool = False,
     sequence: bool = False,
+    **words: Any,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Make the decorated body the primitive that serves one of NumPy's functions where a value is traced.
 
     The body has the parameters of NumPy's function, in NumPy's order, as far as its rules know them.
     A traced value raises for those in `nondiff`, and is taken as plain for those in `constants`. Other
-    calls go to NumPy's own function. With `sequence` the first parameter is a list of arrays.
+    calls go to NumPy's own function. With `sequence` the first parameter is a list of arrays. The other
+    words (`linear`, `multilinear`, `reduces`, `scatters`) are those of `Definition`.
     """
 
     def decorate(body: Callable[..., Any]) -> Any:
-        made = general(Definition(body, function.__name__, nondiff, constants, elementwise, views), function, sequence)
+        definition = Definition(body, function.__name__, nondiff, constants, elementwise, views, **words)
+        made = general(definition, function, sequence)
         FUNCTIONS[function] = made
         return made
 
@@ -207,4 +238,4 @@ def composed(function: Any) -> Callable[[F], F]:
     return decorate
 
 
-__all__ = ["Primitive", "array_function", "composed", "general", "has_tracer", "primitive"]
+__all__ = ["Primitive", "array_function", "composed", "general", "has_tracer", "internal", "primitive"]

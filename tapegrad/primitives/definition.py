@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingRuleError, PrimitiveError, RuleError
-from .rules import REFUSED, Key, Rule
+from .rules import DROP, KEEP, REFUSED, SHAPE, Key, Rule
 
 
 class Definition:
@@ -24,13 +24,26 @@ class Definition:
         constants: Sequence[str] = (),
         elementwise: bool = False,
         views: bool = False,
+        linear: Sequence[Key] = (),
+        multilinear: Sequence[Key] = (),
+        reduces: bool = False,
+        scales: bool = False,
+        scatters: bool = False,
     ) -> None:
         self.body = body
         self.name = name
-        self.elementwise = elementwise  # what its rules give may need to be unbroadcast
+        self.elementwise = elementwise  # its rules multiply each element, and need not unbroadcast
+        self.reduces = reduces  # it takes the one from the many along `axis`; its rules multiply each of the many
+        self.scatters = scatters  # of its answer some elements are 0 whatever the argument is: holes
+        self.scales = scales  # it multiplies its two arguments, and where one is a constant 0 it leaves a hole
         self.views = views  # its result may share memory with its argument
         self.rules: dict[Key, Rule] = {}
         self.joint: Rule | None = None
+        self.forward_rules: dict[Key, Rule] = {}
+        self.forward_joint: Rule | None = None
+        self.made: set[Key] = set()  # of the rules: those that were made from rules that go forward
+        self.turn: Callable[[Definition, Key], Callable[..., Any]] | None = None  # makes them
+        self.record: Callable[..., Any] = body  # makes any call, and records it
         self.changed: Callable[[], None] = lambda: None  # called when there is a new rule
         self.plans: dict[Any, tuple[int, tuple[int, ...]]] = {}
         self.names: Sequence[str | None] = []  # of positional parameters; None where only the position counts
@@ -50,6 +63,8 @@ class Definition:
         ]
         self.nondiff = frozenset(self.key(argument) for argument in nondiff)
         self.constants = frozenset(self.key(argument) for argument in constants)  # derivative zero
+        self.linear = frozenset(self.key(argument) for argument in linear)  # in all of these together
+        self.multilinear = frozenset(self.key(argument) for argument in multilinear)  # in each of these alone
         self.refused = [self.key(word) for word in REFUSED if word in (*self.names, *self.keyword_only)]
 
     def _read_signature(self, body: Callable[..., Any]) -> None:
@@ -92,6 +107,11 @@ class Definition:
             f"arguments: {self.describe()}",
             "name an argument by its position (0, 1, ...) or by its name",
         )
+
+    def axis(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The argument `axis` of a call."""
+        key = self.key("axis")
+        return args[key] if isinstance(key, int) else kwargs[key]
 
     def word(self, key: Key) -> Key:
         """The name of an argument, its position where it has none."""
@@ -160,11 +180,59 @@ class Definition:
 
     def add(self, key: Key | None, call: Callable[..., Any]) -> None:
         """Take a rule for one argument, or with None the rule for all of them."""
+        self._check(key, call, "defvjp", "g")
+        self._check_parameters(call, "g")
+        for made in self.made:  # again, if they are still needed
+            del self.rules[made]
+        self.made.clear()
+        self.joint = self._put(self.rules, self.joint, key, Rule(call))
+
+    def add_forward(self, key: Key | None, call: Callable[..., Any]) -> None:
+        """Take a rule that goes forward: from the tangent of one argument, or with None from those of all."""
+        first = "tangents" if key is None else "t"
+        self._check(key, call, "defjvp", first)
+        self._check_parameters(call, first)
+        self.forward_joint = self._put(self.forward_rules, self.forward_joint, key, Rule(call))
+
+    def forward_rule(self, key: Key) -> Rule | None:
+        """The rule that goes forward from an argument, alone or together with others; None if there is none."""
+        return self.forward_joint or self.forward_rules.get(key)
+
+    def _put(self, rules: dict[Key, Rule], joint: Rule | None, key: Key | None, rule: Rule) -> Rule | None:
+        """Put a rule among those of one direction; gives the one for all arguments."""
+        if joint is not None or (key is None and rules) or key in rules:
+            which = "all arguments" if key is None or joint is not None else f"argument {key!r}"
+            raise RuleError(
+                f"{self.name} has a rule for {which} already",
+                f"rules: {self.describe_rules(rules, joint)}",
+                "give each argument one rule, alone or all at once",
+            )
+        if key is None:
+            joint = rule
+        else:
+            rules[key] = rule
+        self.plans.clear()
+        self.changed()
+        return joint
+
+    def is_linear(self, keys: Iterable[Key]) -> bool:
+        """Whether the answer is linear in these arguments together, the others held."""
+        keys = set(keys)
+        return keys <= self.linear or (len(keys) == 1 and keys <= self.multilinear)
+
+    def is_affine(self, keys: Iterable[Key]) -> bool:
+        """Whether the derivative is the same everywhere, since no rule looks at the arguments or the answer."""
+        if self.joint is not None or isinstance(self.body, np.ufunc) or any(key not in self.rules for key in keys):
+            return False
+        rules = [self.rules[key] for key in keys]
+        return not any(rule.reads_answer or rule.reads(key) for rule in rules for key in keys)
+
+    def _check(self, key: Key | None, call: Any, decorator: str, first: str) -> None:
         if not callable(call):
             raise RuleError(
                 f"the rule given for {self.name} is a {type(call).__name__}, not a function",
                 f"arguments: {self.describe()}",
-                f"put @{self.name}.defvjp above a function (g, y, arguments)",
+                f"put @{self.name}.{decorator} above a function ({first}, y, arguments)",
             )
         if key in self.nondiff:
             raise RuleError(
@@ -172,23 +240,8 @@ class Definition:
                 "it stands in nondiff_argnames",
                 "take it out of nondiff_argnames, or drop the rule",
             )
-        if self.joint is not None or (key is None and self.rules) or key in self.rules:
-            which = "all arguments" if key is None or self.joint is not None else f"argument {key!r}"
-            raise RuleError(
-                f"{self.name} has a rule for {which} already",
-                f"rules: {self.describe_rules()}",
-                "give each argument one rule, alone or all at once",
-            )
-        self._check_parameters(call)
-        rule = Rule(call)
-        if key is None:
-            self.joint = rule
-        else:
-            self.rules[key] = rule
-        self.plans.clear()
-        self.changed()
 
-    def _check_parameters(self, call: Callable[..., Any]) -> None:
+    def _check_parameters(self, call: Callable[..., Any], first: str) -> None:
         if type(call) is FunctionType and not self.keyword_only and not call.__kwdefaults__:
             code = call.__code__
             if code.co_argcount == 2 + len(self.names) and not code.co_kwonlyargcount:
@@ -206,15 +259,17 @@ class Definition:
             raise RuleError(
                 f"the rule {getattr(call, '__name__', 'given')} does not fit {self.name}: {error}",
                 f"its parameters are {signature}",
-                f"take g, y and the arguments of {self.name}: {self.describe()}",
+                f"take {first}, y and the arguments of {self.name}: {self.describe()}",
             ) from None
 
-    def describe_rules(self) -> str:
-        if self.joint is not None:
+    def describe_rules(self, rules: dict[Key, Rule] | None = None, joint: Rule | None = None) -> str:
+        if rules is None:
+            rules, joint = self.rules, self.joint
+        if joint is not None:
             return "for all arguments"
-        if not self.rules:
+        if not rules:
             return "none"
-        return "for arguments " + ", ".join(str(key) for key in self.rules)
+        return "for arguments " + ", ".join(str(key) for key in rules)
 
     def require(self, keys: Iterable[Key]) -> None:
         """Raise unless each of these arguments has a rule."""
@@ -225,6 +280,10 @@ class Definition:
                     f"nondiff_argnames: {', '.join(sorted(str(self.word(k)) for k in self.nondiff))}",
                     "pass a plain value, such as tapegrad.stop_gradient(x)",
                 )
+            forward = self.forward_rule(key)
+            if self.joint is None and key not in self.rules and self.turn is not None and forward is not None:
+                self.rules[key] = forward if self.elementwise else forward.like(self.turn(self, key))
+                self.made.add(key)
             if self.joint is None and key not in self.rules:
                 raise MissingRuleError(
                     f"{self.name} has no derivative rule for argument {key!r}",
@@ -238,6 +297,11 @@ class Definition:
         if found is None:
             self.require(keys)
             rules = [self.joint] if self.joint is not None else [self.rules[key] for key in keys]
-            y = max(rule.y for rule in rules)
-            found = self.plans[keys, count] = y, tuple(max(rule.fate(i) for rule in rules) for i in range(count))
+            rules += [rule for rule in map(self.forward_rule, keys) if rule is not None]
+            settings = self.nondiff if self.linear or self.multilinear or self.reduces else ()
+            least: dict[Key, int] = dict.fromkeys(settings, KEEP)  # that the function itself needs
+            if len(self.linear) > 1 and not self.elementwise:
+                least |= dict.fromkeys(self.linear, SHAPE)
+            fates = [max(least.get(i, DROP), *[rule.fate(i) for rule in rules]) for i in range(count)]
+            found = self.plans[keys, count] = max(rule.y for rule in rules), tuple(fates)
         return found

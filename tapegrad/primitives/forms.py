@@ -2,8 +2,8 @@
 
 A form is one primitive with one pattern of traced arguments, known to the tape by a small int. `PULL`
 takes a cotangent through an entry to its parents; `LIFT` makes the entry's values tracers again, of the
-frames around the one that reads, so that rules that meet them are recorded there; `NAMES` and
-`DEFINITIONS` tell a person.
+frames around the one that reads, so that rules that meet them are recorded there; `VIEW` gives any
+entry in the layout of the general form; `NAMES` and `DEFINITIONS` tell what it is.
 
 The functions that are called most, of one and two arguments, have a quick path here that is taken when
 the traced arguments share a scope and the rest are plain numbers and arrays. Whatever else there is goes
@@ -27,15 +27,21 @@ from ..tape import Entry, Outer
 from ..tracer import NUMBERS, Tracer, spec_of, tracer
 from .cotangent import conform
 from .definition import Definition
+from .partial import within
 from .rules import KEEP, SHAPE, Key, Placeholder, again, placeholder
 
+# an edge is (argument, leaf, number of leaves, parent, mask, spec), the last three of a traced argument or leaf
+View = tuple[Any, tuple[Any, ...], dict[str, Any], tuple[Any, ...], Any]  # answer, arguments, keywords, edges, outputs
 Pull = Callable[[Any, Entry, Any, int], None]
+Push = Callable[[Entry, int, Callable[[int], Any]], Any]  # an entry, the frame's bit, the tangent of an index
 Lift = Callable[[Entry, Outer], Entry]
 Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
 
 PULL: list[Pull] = []
 LIFT: list[Lift] = []
+VIEW: list[Callable[[Entry], View]] = []
+PUSH: dict[int, Push] = {}  # of what is no call of a primitive
 NAMES: list[str] = []
 DEFINITIONS: list[Definition | None] = []
 
@@ -46,11 +52,18 @@ _spec = NUMBERS.get
 _lock = Lock()  # threads may define primitives
 
 
-def form(name: str, pull: Pull, lift: Lift, definition: Definition | None = None) -> int:
+def _no_call(e: Entry) -> View:
+    raise AssertionError(f"{NAMES[e[2]]} is no call of a primitive")
+
+
+def form(
+    name: str, pull: Pull, lift: Lift, definition: Definition | None = None, view: Callable[[Entry], View] = _no_call
+) -> int:
     """Register how to read one kind of entry; returns the int that stands in it."""
     with _lock:
         DEFINITIONS.append(definition)
         LIFT.append(lift)
+        VIEW.append(view)
         NAMES.append(name)
         PULL.append(pull)
         return len(PULL) - 1
@@ -63,6 +76,7 @@ def _pull_input(g: Any, e: Entry, cots: Any, bit: int) -> None:
 
 # what enters a frame while frames around it trace it: (index, mask, form, spec, index outside)
 INPUT = form("input", _pull_input, lambda e, scopes: e)
+PUSH[INPUT] = lambda e, bit, tangent: tangent(e[4])
 
 
 def through(g: Any, _y: Any, _x: Any, _z: Any) -> Any:
@@ -71,6 +85,16 @@ def through(g: Any, _y: Any, _x: Any, _z: Any) -> Any:
     Adding a constant needs no entry: the sum has the index, and so the cotangent, of what it was added to.
     """
     return g
+
+
+def scaled(rule: Callable[..., Any], constant: Any, *call: Any) -> Any:
+    """What the rule of a product gives where the other factor is a constant: where that is 0 there is a hole."""
+    if type(constant) is _ndarray:
+        if np.count_nonzero(constant) == constant.size:
+            return rule(*call)
+        with np.errstate(all="ignore"):
+            return within(rule(*call), constant != 0)
+    return rule(*call) if isinstance(constant, Tracer) or constant != 0 else None
 
 
 def quick(definition: Definition) -> bool:
@@ -112,7 +136,12 @@ def unary(definition: Definition) -> Callable[[Unary, Unary], Unary]:
             x = tracer(x, p, s, sp)
         return i, mask, number, spec, p, sp, y, x
 
-    number = form(name, pull, lift)
+    def view(e: Entry) -> View:
+        _, mask, _, spec, p, sp, y, x = e
+        y, x = Placeholder(spec) if show_y else y, Placeholder(sp) if show_x else x
+        return y, (x,), {}, ((0, 0, 0, p, mask, sp),), None
+
+    number = form(name, pull, lift, definition, view)
 
     def make(operate: Unary, slow: Unary) -> Unary:
         def call(x: Any) -> Any:
@@ -161,6 +190,7 @@ def binary(
     z_y, z_x, z_z, z_shown = fates(1)
     b_y, b_x, b_z, b_shown = fates(0, 1)
 
+    scales = definition.scales
     show_z, show_x = bool(x_shown and x_shown[2]), bool(z_shown and z_shown[1])
     hold_z, hold_x = x_z or show_z, z_x or show_x  # whether a constant is put into the entry
 
@@ -169,7 +199,7 @@ def binary(
         if x_shown:
             y, x = Placeholder(spec) if x_shown[0] else y, Placeholder(sp) if x_shown[1] else x
         try:
-            r = rule_x(g, y, x, z)
+            r = scaled(rule_x, z, g, y, x, z) if scales else rule_x(g, y, x, z)
         except ArithmeticError:
             r = again(rule_x, g, y, x, z)
         t = type(r)
@@ -185,7 +215,7 @@ def binary(
         if z_shown:
             y, z = Placeholder(spec) if z_shown[0] else y, Placeholder(sp) if z_shown[2] else z
         try:
-            r = rule_z(g, y, x, z)
+            r = scaled(rule_z, x, g, y, x, z) if scales else rule_z(g, y, x, z)
         except ArithmeticError:
             r = again(rule_z, g, y, x, z)
         t = type(r)
@@ -251,9 +281,28 @@ def binary(
             z = tracer(z, q, s, sq)
         return i, mask, number, spec, p, sp, q, sq, y, x, z
 
-    form_x = form(name, pull or pull_x, lift_x)
-    form_z = form(name, pull_z, lift_z)
-    form_both = form(name, pull_both, lift_both)
+    def view_x(e: Entry) -> View:
+        _, mask, _, spec, p, sp, y, x, z = e
+        if x_shown:
+            y, x = Placeholder(spec) if x_shown[0] else y, Placeholder(sp) if x_shown[1] else x
+        return y, (x, z), {}, ((0, 0, 0, p, mask, sp),), None
+
+    def view_z(e: Entry) -> View:
+        _, mask, _, spec, p, sp, y, x, z = e
+        if z_shown:
+            y, z = Placeholder(spec) if z_shown[0] else y, Placeholder(sp) if z_shown[2] else z
+        return y, (x, z), {}, ((1, 0, 0, p, mask, sp),), None
+
+    def view_both(e: Entry) -> View:
+        _, mask, _, spec, p, sp, q, sq, y, x, z = e
+        if b_shown:
+            y = Placeholder(spec) if b_shown[0] else y
+            x, z = Placeholder(sp) if b_shown[1] else x, Placeholder(sq) if b_shown[2] else z
+        return y, (x, z), {}, ((0, 0, 0, p, mask, sp), (1, 0, 0, q, mask, sq)), None
+
+    form_x = form(name, pull or pull_x, lift_x, definition, view_x)
+    form_z = form(name, pull_z, lift_z, definition, view_z)
+    form_both = form(name, pull_both, lift_both, definition, view_both)
 
     def make(operate: Binary, slow: Binary) -> tuple[Binary, Binary]:
         def call(x: Any, z: Any) -> Any:

@@ -20,10 +20,11 @@ import numpy as np
 from .. import tree
 from ..errors import CotangentError, PrimitiveError
 from ..tape import Entry, Outer, Scope, union
-from ..tracer import CompleteTracer, Tracer, dtype_of, is_inexact, shape_of, spec_of, tracer
+from ..tracer import TRACERS, NotLinear, Tracer, constant_of, dtype_of, is_inexact, shape_of, spec_of, tracer
 from .cotangent import conform
 from .definition import Definition
-from .forms import form
+from .forms import PUSH, form, scaled
+from .partial import filled
 from .rules import DROP, KEEP, SHAPE, Key, Placeholder, again, placeholder
 
 # the types of an argument that need no second look
@@ -31,7 +32,6 @@ LEAVES = frozenset(
     {float, int, bool, complex, str, type(None), slice, type, type(Ellipsis), np.ndarray}
     | {np.dtype(code).type for code in np.typecodes["All"]}
 )
-_TRACERS = (Tracer, CompleteTracer)
 
 
 def _pull_pick(g: Any, e: Entry, cots: Any, bit: int) -> None:
@@ -42,7 +42,13 @@ def _pull_pick(g: Any, e: Entry, cots: Any, bit: int) -> None:
     c[position] = g if c[position] is None else c[position] + g
 
 
+def _push_pick(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
+    parts = tangent(e[4])
+    return None if parts is None else parts[e[5]]
+
+
 PICK = form("output", _pull_pick, lambda e, scopes: e)
+PUSH[PICK] = _push_pick
 
 
 def make_form(definition: Definition) -> int:
@@ -59,10 +65,12 @@ def make_form(definition: Definition) -> int:
                 continue
             if key in results:
                 r = results[key]
+            elif definition.scales and len(edges) == 1:
+                r = scaled(definition.rules[key].call, args[1 - key], g, y, *args)
             else:
                 r = results[key] = apply_rule(definition.rules[key].call, g, y, args, kwargs)
             if leaves and r is not None:
-                r = _leaves(r, leaves, name, key)[leaf]
+                r = leaves_of(r, leaves, name, key)[leaf]
             if r is None:
                 continue
             r = conform(r, spec, name, key, elementwise)
@@ -100,7 +108,7 @@ def make_form(definition: Definition) -> int:
                 y = structure.unflatten(values)
         return i, mask, number, spec, y, args, kwargs, edges, outputs
 
-    return form(name, pull, lift, definition)
+    return form(name, pull, lift, definition, lambda e: e[4:])
 
 
 def _is_kept(value: Any) -> bool:
@@ -112,7 +120,7 @@ def _gather(g: list[Any], outputs: Any) -> Any:
     structure, kinds = outputs
     return structure.unflatten(
         [
-            np.zeros(shape_of(spec), dtype_of(spec)) if c is None and spec is not None else c
+            np.zeros(shape_of(spec), dtype_of(spec)) if c is None and spec is not None else filled(c)
             for c, (_, spec) in zip(g, kinds, strict=True)
         ]
     )
@@ -149,7 +157,7 @@ def apply_all(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) ->
     )
 
 
-def _leaves(r: Any, n: int, name: str, key: Key) -> Any:
+def leaves_of(r: Any, n: int, name: str, key: Key) -> Any:
     """The cotangents of the leaves of a container, from what a rule gave for the whole of it."""
     leaves = r
     if tree.is_node(r):
@@ -178,16 +186,16 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         plain = []
         for key, a in enumerate(args):
             t = type(a)
-            if t in _TRACERS:
+            if t in TRACERS:
                 if key not in constants:
                     found.append((key, 0, 0, a))
-                a = a._value
+                a = a._value if key not in constants else constant_of(a, name)
             elif t not in LEAVES and tree.is_node(a):
                 a = _unwrap(key, a, found)
             plain.append(a)
         options = {}
         for word, a in kwargs.items():
-            if type(a) in _TRACERS:
+            if type(a) in TRACERS:
                 found.append((word, 0, 0, a))
                 a = a._value
             elif type(a) not in LEAVES and tree.is_node(a):
@@ -222,6 +230,8 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         if isinstance(y, Tracer):
             raise closed_over(name)
         if not is_inexact(y):
+            if scope.linear:
+                raise NotLinear(name)
             return y
         i = next(scope.count)
         spec = spec_of(y)
@@ -252,18 +262,18 @@ def _shown(value: Any) -> Any:
 
 
 def lesser(value: Any, fate: int) -> Any:
-    """What is kept of a value that the rules do not read: its shape, or nothing; plain settings stay."""
+    """What is kept of a value that the rules do not read: its shape, or nothing; settings and containers stay."""
     if type(value) in (int, bool, str, type(None)):
         return value
-    return None if fate == DROP else placeholder(value)
+    return None if fate == DROP and not isinstance(value, (list, tuple)) else placeholder(value)
 
 
 def _unwrap(key: Key, container: Any, found: list[tuple[Key, int, int, Tracer]]) -> Any:
     """A copy of the container with plain values, its tracers added to those found."""
     leaves, structure = tree.flatten(container)
-    traced = [(key, k, len(leaves), leaf) for k, leaf in enumerate(leaves) if type(leaf) in _TRACERS]
+    traced = [(key, k, len(leaves), leaf) for k, leaf in enumerate(leaves) if type(leaf) in TRACERS]
     found += traced
-    return structure.unflatten([leaf._value if type(leaf) in _TRACERS else leaf for leaf in leaves])
+    return structure.unflatten([leaf._value if type(leaf) in TRACERS else leaf for leaf in leaves])
 
 
 def _several(

@@ -12,9 +12,10 @@ import numpy as np
 from .. import tree
 from ..errors import CotangentError, EscapedTracerError, InputError, TreeError
 from ..tape import Frame, escaped
-from ..tracer import CompleteTracer, Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
+from ..tracer import Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
 from .cotangent import conform
 from .forms import INPUT
+from .partial import Partial, filled
 
 
 def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: list[int]) -> list[Tracer]:
@@ -38,7 +39,7 @@ def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: l
             spec = spec_of(leaf)
         else:
             raise _refused(leaf, frame.name, _path(argument, k, len(entered)))
-        made = CompleteTracer() if scope.complete else Tracer()
+        made = Tracer() if not scope.complete else tracer(None, 0, scope, spec)
         made._value = leaf
         made._index = i = next(count)
         made._scope = scope
@@ -64,9 +65,10 @@ def _enter_again(frame: Frame, leaf: Tracer, argument: Any, k: int) -> Tracer:
             f"{_path(argument, k, [x is leaf for x in tree.leaves(argument)].index(True))} is {leaf!r}",
             "differentiate within one thread, or pass tapegrad.stop_gradient(x)",
         )
-    index = next(outside.count)
+    scope = frame.tape.scope(outside.mask | frame.bit)
+    index = next(scope.count)
     outside.record((index, outside.mask, INPUT, leaf._spec, leaf._index))
-    return tracer(leaf._value, index, frame.tape.scope(outside.mask | frame.bit), leaf._spec)
+    return tracer(leaf._value, index, scope, leaf._spec)
 
 
 def _refused(leaf: Any, name: str, path: str) -> InputError:
@@ -173,6 +175,9 @@ def collect(leaves: Sequence[Any], indices: Sequence[int], cots: Any) -> list[An
     for leaf, index in zip(leaves, indices):  # as many as leaves
         g, cots[index] = cots[index], None
         kind = type(g)
+        if kind is Partial:
+            g = filled(g)
+            kind = type(g)
         if kind is not type(leaf) or (
             kind is not float
             and (

@@ -23,7 +23,7 @@ REFUSED = ("out", "where", "initial")  # parameters of NumPy's that no rule know
 
 
 # the functions of NumPy that look at shape and dtype alone
-_OF_SHAPE = frozenset(
+OF_SHAPE = frozenset(
     {np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like}
     | {np.iscomplexobj, np.isrealobj, np.result_type, np.can_cast}
 )
@@ -65,7 +65,7 @@ class Placeholder:
         return f"Placeholder(shape={self.shape}, dtype={self.dtype})"
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if func in _OF_SHAPE:
+        if func in OF_SHAPE:
             empty = np.broadcast_to(np.zeros((), self.dtype), self.shape)
             return func(*(empty if a is self else a for a in args), **kwargs)
         return _unread(self)
@@ -95,12 +95,13 @@ def placeholder(value: Any) -> Any:
 class Rule:
     """A rule, with what it reads: of the answer, and of each argument."""
 
-    __slots__ = ("arguments", "call", "rest", "y")
+    __slots__ = ("arguments", "call", "names", "rest", "touched", "y")
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self.call = call
         names, rest = _positional(call)
-        read = _names_read(call)
+        self.names = *names, rest
+        self.touched = read = _names_read(call)
         *fates, self.rest = [
             KEEP if name[:1] not in ("_", "") else SHAPE if name and (read is None or name in read) else DROP
             for name in (*names, rest)
@@ -110,6 +111,26 @@ class Rule:
 
     def fate(self, position: int) -> int:
         return self.arguments[position] if position < len(self.arguments) else self.rest
+
+    def like(self, call: Callable[..., Any]) -> Rule:
+        """Another rule that reads what this one reads, and the shape of the rest."""
+        made = Rule(call)
+        made.names, made.touched = self.names, self.touched
+        made.y, made.rest = max(self.y, SHAPE), max(self.rest, SHAPE)
+        made.arguments = [max(fate, SHAPE) for fate in self.arguments]
+        return made
+
+    @property
+    def reads_answer(self) -> bool:
+        """Whether the rule looks at the values of the answer."""
+        return self.reads(-1)
+
+    def reads(self, key: Key) -> bool:
+        """Whether the rule looks at the values of an argument."""
+        if isinstance(key, str):
+            return True
+        name = self.names[min(key + 2, len(self.names) - 1)]
+        return name[:1] not in ("_", "") and (self.touched is None or name in self.touched)
 
 
 def again(call: Callable[..., Any], *values: Any, **options: Any) -> Any:

@@ -19,7 +19,7 @@ from ..tape import Entry, Outer
 from ..tracer import Tracer, is_inexact, spec_of, tracer
 from .cotangent import conform
 from .definition import Definition
-from .forms import form
+from .forms import View, form
 from .general import LEAVES, apply_all, apply_rule, lesser, make_record, note_view
 from .rules import KEEP, Key
 
@@ -62,7 +62,11 @@ def several(definition: Definition, number: int, slow: Callable[..., Any]) -> Ca
                 lifted[key] = tracer(args[key], p, s, sp)
         return i, mask, quick, spec, keys, parents, specs, tracer(y, i, s, spec) if y_fate == KEEP else y, tuple(lifted)
 
-    quick = form(name, pull, lift)
+    def view(e: Entry) -> View:
+        _, mask, _, _, keys, parents, specs, y, args = e
+        return y, args, {}, tuple([(key, 0, 0, p, mask, sp) for key, p, sp in zip(keys, parents, specs)]), None
+
+    quick = form(name, pull, lift, definition, view)
     plans: dict[tuple[Key, ...], tuple[int, tuple[int, ...], bool]] = {}
 
     def call(*args: Any, **kwargs: Any) -> Any:

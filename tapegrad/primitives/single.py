@@ -18,7 +18,7 @@ from ..tape import Entry, Outer
 from ..tracer import Tracer, is_inexact, spec_of, tracer
 from .cotangent import conform
 from .definition import Definition
-from .forms import form
+from .forms import View, form
 from .general import LEAVES, make_record, note_view
 from .rules import KEEP, SHAPE, Placeholder, again
 
@@ -76,7 +76,12 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
             x = tracer(x, p, s, sp)
         return i, mask, quick, spec, p, sp, y, x, settings
 
-    quick = form(name, pull, lift)
+    def view(e: Entry) -> View:
+        _, mask, _, spec, p, sp, y, x, settings = e
+        y, x = Placeholder(spec) if show_y else y, Placeholder(sp) if show_x else x
+        return y, (x, *settings), {}, ((0, 0, 0, p, mask, sp),), None
+
+    quick = form(name, pull, lift, definition, view)
 
     bare = tails[1] if count else ()
     if refused and bare is not None and any([bare[k] is not default for k, default in refused]):

@@ -11,36 +11,39 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import PrimitiveError
-from ..tracer import DIRECT, FUNCTIONS, UFUNCS, Tracer
+from ..tracer import DIRECT, FUNCTIONS, UFUNCS, Tracer, constant_of, plain
 from .define import dress, has_tracer
 from .definition import Definition
 from .forms import binary, edge, quick, unary
 from .general import LEAVES, make_form, make_record
+from .rules import OF_SHAPE
 
 _OPTIONS = frozenset({"casting", "dtype", "order", "signature", "subok"})  # of a ufunc, that its rules need not know
 
 _ATTRIBUTES = ("nin", "nout", "nargs", "types", "identity", "reduce", "accumulate", "reduceat", "outer", "at")
 
 
-def elementwise(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
+def elementwise(ufunc: np.ufunc, *rules: Callable[..., Any], **words: Any) -> Any:
     """A row of the table: a function of each element, and for each argument the rule that goes back through it.
 
     The rules of a row need not unbroadcast. The result takes what the ufunc takes, `dtype=` and
     the like included; `out=` and `where=` are refused for traced values. It has `operator(operate)` too,
     which makes the function for Python's operator, of two arguments with the one for the reflected operator.
+    The words (`linear`, `multilinear`, `scales`) are those of `Definition`.
     """
-    return _row(Definition(ufunc, ufunc.__name__, elementwise=True), ufunc, rules)
+    return _row(Definition(ufunc, ufunc.__name__, elementwise=True, **words), ufunc, rules)
 
 
-def generalised(ufunc: np.ufunc, *rules: Callable[..., Any]) -> Any:
+def generalised(ufunc: np.ufunc, *rules: Callable[..., Any], **words: Any) -> Any:
     """A row of the table for a ufunc of whole vectors or matrices, such as `matmul`."""
-    return _row(Definition(ufunc, ufunc.__name__), ufunc, rules)
+    return _row(Definition(ufunc, ufunc.__name__, **words), ufunc, rules)
 
 
 def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., Any]]) -> Any:
     for position, rule in enumerate(rules):
         definition.add(position, rule)
     number = make_form(definition)
+    definition.record = make_record(definition, number, ufunc)
 
     def slow(operate: Callable[..., Any]) -> Callable[..., Any]:
         record = make_record(definition, number, operate)
@@ -146,6 +149,7 @@ def constant(function: Any) -> Any:
     """A function of NumPy whose derivative is zero everywhere it has one: its result is plain."""
     of_ufunc = isinstance(function, np.ufunc)
     start = function.nin if of_ufunc else _position_of_out(function)
+    look = functools.partial(_look, plain if function in OF_SHAPE else lambda x: constant_of(x, function.__name__))
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -155,7 +159,7 @@ def constant(function: Any) -> Any:
                 "a traced array does not change where its plain value does",
                 "leave out= away and use the result",
             )
-        return function(*[_plain(a) for a in args], **{word: _plain(a) for word, a in kwargs.items()})
+        return function(*[look(a) for a in args], **{word: look(a) for word, a in kwargs.items()})
 
     (UFUNCS if of_ufunc else FUNCTIONS)[function] = call
     return call
@@ -170,9 +174,9 @@ def _position_of_out(function: Any) -> int:
     return names.index("out") if "out" in names else 99
 
 
-def _plain(a: Any) -> Any:
+def _look(unwrap: Callable[[Any], Any], a: Any) -> Any:
     if isinstance(a, Tracer):
-        return a._value
+        return unwrap(a)
     if isinstance(a, (list, tuple)):
-        return type(a)([_plain(part) for part in a])
+        return type(a)([_look(unwrap, part) for part in a])
     return a

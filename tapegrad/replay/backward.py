@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..primitives.forms import LIFT, NAMES, PULL
+import numpy as np
+
+from ..primitives.cotangent import conform, spread
+from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PULL, VIEW, scaled
+from ..primitives.general import apply_rule, leaves_of
+from ..primitives.partial import Partial, filled, unhurt, within
 from ..tape import Entry, Frame, Outer
+from ..tracer import shape_of
 
 
 def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
@@ -19,28 +25,72 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
     outer = bit - 1
     pop = entries.pop
     pull = PULL
+    cots[-1] = entries
     e: Entry = ()
     try:
         if not outer:
-            for _ in range(len(entries)):
+            while entries:
                 e = pop()
                 g = cots[e[0]]
                 if g is not None:
                     cots[e[0]] = None
-                    pull[e[2]](g, e, cots, bit)
-            cots[-1] = None
-            return
-        lift, scopes = LIFT, Outer(frame)
-        while entries:
-            e = pop()
-            if e[1] & bit:
-                g = cots[e[0]]
-                if g is not None:
-                    cots[e[0]] = None
-                    if e[1] & outer:
-                        e = lift[e[2]](e, scopes)
-                    pull[e[2]](g, e, cots, bit)
-        cots[-1] = None
+                    if type(g) is Partial:
+                        pull_partial(g, e, cots, bit)
+                    else:
+                        pull[e[2]](g, e, cots, bit)
+        else:
+            lift, scopes = LIFT, Outer(frame)
+            while entries:
+                e = pop()
+                if e[1] & bit:
+                    g = cots[e[0]]
+                    if g is not None:
+                        cots[e[0]] = None
+                        if e[1] & outer:
+                            e = lift[e[2]](e, scopes)
+                        if type(g) is Partial:
+                            pull_partial(g, e, cots, bit)
+                        else:
+                            pull[e[2]](g, e, cots, bit)
     except Exception as error:
         error.add_note(f"tapegrad: on the way back through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}")
         raise
+    cots[-1] = None
+
+
+def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
+    """Take a cotangent with holes through an entry: functions of each element, and moves, leave them where they are."""
+    g = g.settle()
+    definition = DEFINITIONS[e[2]]
+    if type(g) is not Partial or definition is None:  # what is no call passes on what it gets
+        if g is not None:
+            PULL[e[2]](g, e, cots, bit)
+        return
+    if definition.joint is not None or not (definition.elementwise or definition.reduces or definition.linear):
+        PULL[e[2]](filled(g), e, cots, bit)
+        return
+    y, args, kwargs, edges, _ = VIEW[e[2]](e)
+    y = unhurt(y, g.support)
+    with np.errstate(all="ignore"):
+        for key, leaf, leaves, parent, mask, spec in edges:
+            if not mask & bit:
+                continue
+            rule = definition.rules[key].call
+            if definition.elementwise:
+                if definition.scales and len(edges) == 1:
+                    r = within(scaled(rule, args[1 - key], g.value, y, *args), g.support)
+                else:
+                    r = within(apply_rule(rule, g.value, y, args, kwargs), g.support)
+            elif definition.reduces:
+                support = spread(np.broadcast_to(g.support, np.shape(y)), shape_of(spec), definition.axis(args, kwargs))
+                r = within(apply_rule(rule, g.value, y, args, kwargs), support)
+            else:  # linear, so it tells by itself where each element goes
+                everywhere = np.broadcast_to(g.support, np.shape(g.value)).astype(float)
+                r, there = [apply_rule(rule, c, y, args, kwargs) for c in (filled(g), everywhere)]
+                if leaves and r is not None:
+                    r, there = [leaves_of(c, leaves, definition.name, key)[leaf] for c in (r, there)]
+                r = within(r, filled(there) != 0)
+            if r is not None:
+                r = conform(r, spec, definition.name, key, definition.elementwise)
+                c = cots[parent]
+                cots[parent] = r if c is None else c + r

@@ -11,10 +11,12 @@ from .. import tree
 from ..errors import OutputError
 from ..primitives.forms import DEFINITIONS, INPUT, LIFT, NAMES, PULL
 from ..primitives.general import PICK
+from ..primitives.partial import Partial, filled
 from ..primitives.recording import seeds
 from ..primitives.rules import Key
 from ..tape import Entry, Frame, Outer, Sparse
 from ..tracer import Spec, dtype_of, plain, shape_of, spec_of
+from .backward import pull_partial
 
 
 class Row(NamedTuple):
@@ -157,13 +159,13 @@ class ReadableTape:
             if g is None:
                 continue
             sent = Sparse()
-            PULL[e[2]](g, LIFT[e[2]](e, scopes) if e[1] & (bit - 1) else e, sent, bit)
-            del sent[-1]
+            lifted = LIFT[e[2]](e, scopes) if e[1] & (bit - 1) else e
+            (pull_partial if type(g) is Partial else PULL[e[2]])(g, lifted, sent, bit)
             for parent, c in sent.items():
                 held = cots.get(parent)
                 cots[parent] = c if held is None else _merge(held, c)
-            sends = tuple([(self._numbers[parent], c) for parent, c in sent.items()])
-            yield Step(self._rows[self._numbers[e[0]]], g, sends)
+            sends = tuple([(self._numbers[parent], filled(c)) for parent, c in sent.items()])
+            yield Step(self._rows[self._numbers[e[0]]], filled(g), sends)
 
     def _seeds(self, cotangent: Any) -> Iterator[tuple[int, Any]]:
         if cotangent is None:
@@ -196,7 +198,7 @@ class ReadableTape:
 
     def __str__(self) -> str:
         head = ["#", "operation", "inputs", "type", "value"] + ["cotangent"] * bool(self._cotangents)
-        cots = {self._numbers[index]: c for index, c in self._cotangents.items() if index in self._numbers}
+        cots = {self._numbers[index]: filled(c) for index, c in self._cotangents.items() if index in self._numbers}
         lines = [head]
         for row in self._rows:
             kind = f"{row.shape} {row.dtype}" if row.shape or isinstance(row.dtype, np.dtype) else str(row.dtype)

@@ -615,7 +615,7 @@ def kept(f: Callable[..., Any], *args: Any) -> list[Any]:
             for part in value:
                 look(part)
 
-    look(pullback.entries)
+    look(pullback.recording.entries)
     return found
 
 

@@ -1,0 +1,351 @@
+"""Linear maps at a point: the derivative that takes tangents forth, its transpose that takes cotangents back.
+
+`Recording` is a function's tape at some arguments, to be read as often as one likes in either direction: `vjp` and
+`linearize` hand out the two readings, Jacobians read once for each output or input, `trace` shows it to a person.
+`jvp` records nothing: it reads each entry as it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, cast
+
+import numpy as np
+
+from . import tree
+from .arguments import Arguments, name_leaves, varies
+from .errors import InputError, OutputError, TangentError, TreeError
+from .primitives.cotangent import zero
+from .primitives.partial import filled
+from .primitives.recording import collect, describe, finish, lower, seeds
+from .replay import backward, forward
+from .replay.table import ReadableTape
+from .tape import Entry, Frame
+from .tracer import Spec, Tracer, dtype_of, is_inexact, shape_of, spec_of
+from .transforms import Transform, check_function, split_aux
+
+P = ParamSpec("P")
+
+
+class Recording:
+    """What a function did with its arguments: the tape of a frame that has ended, and where the outputs are on it.
+
+    `value` is the function's result and `aux` what came beside it; `outputs` has index (None where it does not
+    depend on the arguments) and spec of each leaf of the result, whose structure is None if it is a leaf itself.
+    """
+
+    def __init__(
+        self,
+        fun: Any,
+        name: str,
+        args: Sequence[Any],
+        chosen: Sequence[int] | None = None,
+        words: Any = None,
+        has_aux: bool = False,
+        complete: bool = False,
+    ) -> None:
+        self.aux: Any = None
+        self.frame = frame = Frame(name, complete=complete)
+        call = list(args)
+        try:
+            frame.open()
+            self.arguments = Arguments(frame, call, tuple(range(len(call)) if chosen is None else chosen))
+            out = fun(*call, **(words or {}))
+            del call
+            if has_aux:
+                out, aux = split_aux(out, name)
+                self.aux = lower(frame, aux, apart=True)
+            leaves, self.structure = take_apart(out)
+            self.outputs = [_output(leaf, frame) for leaf in leaves]
+            self.value = lower(frame, out, apart=True)
+        finally:
+            self.entries: list[Entry] = frame.close()
+
+    def back(self, cotangents: Sequence[tuple[int, Any]]) -> list[Any]:
+        """The cotangents of the leaves of the arguments, from those of outputs by index."""
+        cots = self.frame.cotangents()
+        for index, c in cotangents:
+            held = cots[index]
+            cots[index] = c if held is None else held + c
+        backward.read(self.frame, self.entries.copy(), cots)
+        return collect(self.arguments.leaves, self.arguments.indices, cots)
+
+    def forth(self, tangents: dict[int, Any]) -> list[Any]:
+        """The tangents of the leaves of the output, from those of the arguments by index, which it adds to."""
+        forward.read(self.frame, self.entries, tangents)
+        leaves, _ = take_apart(self.value)
+        return [
+            finish_tangent(leaf, None if index is None else tangents.get(index))
+            for leaf, (index, _) in zip(leaves, self.outputs)
+        ]
+
+
+def take_apart(out: Any) -> tuple[list[Any], Any]:
+    """The leaves of an output and its structure, which is None if it is a leaf itself."""
+    return tree.flatten(out) if tree.is_node(out) else ([out], None)
+
+
+def put_together(leaves: list[Any], structure: Any) -> Any:
+    return leaves[0] if structure is None else structure.unflatten(leaves)
+
+
+def _output(leaf: Any, frame: Frame) -> tuple[int | None, Spec]:
+    if isinstance(leaf, Tracer):
+        depends = leaf._scope.tape is frame.tape and leaf._scope.mask & frame.bit
+        return (leaf._index if depends else None), leaf._spec
+    if isinstance(leaf, (np.ndarray, np.generic, int, float, complex)):
+        return None, spec_of(leaf)
+    raise OutputError(
+        f"{frame.name} needs a function that returns arrays; this one returned a {type(leaf).__name__}",
+        "results may be numbers, arrays, and nests of these (list, tuple, dict, None, registered classes)",
+        "return extras with has_aux=True",
+    )
+
+
+def finish_tangent(leaf: Any, t: Any) -> Any:
+    """The tangent of an output as the caller gets it: like the output, zeros if there is none."""
+    if t is not None:
+        return finish(leaf, filled(t))
+    if isinstance(leaf, Tracer) or is_inexact(leaf):
+        return zero(leaf._spec if isinstance(leaf, Tracer) else spec_of(leaf))
+    return np.zeros(leaf.shape) if isinstance(leaf, np.ndarray) else 0.0
+
+
+def fit_tangents(name: str, tangents: Sequence[Any], primals: Sequence[Any], arguments: Arguments) -> dict[int, Any]:
+    """The tangents that a caller passed, by the indices of the leaves that they belong to; raises unless they fit."""
+    if len(tangents) != len(primals):
+        raise TangentError(
+            f"{name} got {len(tangents)} tangents",
+            f"there are {len(primals)} primals",
+            "pass a tangent for each primal",
+        )
+    found: dict[int, Any] = {}
+    rest = zip(arguments.indices, arguments.leaves)
+    for k, (tangent, structure, primal) in enumerate(zip(tangents, arguments.structures, primals)):
+        leaves, passed = take_apart(tangent)
+        if passed != structure:
+            raise TreeError(
+                f"{name} got a tangent of another structure than argument {k}",
+                f"argument {structure or describe(primal)}, tangent {passed or describe(tangent)}",
+                "pass a tangent for each leaf of the argument, in the same containers",
+            )
+        for j, (t, (index, leaf)) in enumerate(zip(leaves, rest)):
+            found[index] = _fit(t, leaf, lambda: f"{name} got a tangent for {_path(primal, k, j)}")  # noqa: B023
+    return found
+
+
+def _path(primal: Any, k: int, j: int) -> str:
+    return f"argument {k}{tree.keystr(tree.leaves_with_path(primal)[j][0])}"
+
+
+def _fit(t: Any, leaf: Any, what: Callable[[], str]) -> Any:
+    spec = leaf._spec if isinstance(leaf, Tracer) else float if type(leaf) is int else spec_of(leaf)
+    if type(t) in (int, bool):
+        t = float(t)
+    given: Any = None
+    if isinstance(t, (Tracer, np.ndarray, np.generic, float, complex)):
+        given = t._spec if isinstance(t, Tracer) else spec_of(t)
+    if given == spec:
+        return t
+    want = dtype_of(spec)
+    if given is None or shape_of(given) != shape_of(spec) or dtype_of(given).kind not in ("fiub" + want.kind):
+        raise TangentError(
+            f"{what()} of {describe(t)}",
+            f"the argument has shape {shape_of(spec)}, dtype {want}",
+            "pass a tangent of its shape, real if it is real",
+        )
+    if isinstance(t, Tracer):
+        return t if isinstance(spec, type) else t.astype(want)
+    return spec(t) if isinstance(spec, type) else np.asarray(t, want)[()] if not shape_of(spec) else t.astype(want)
+
+
+class _Map:
+    """A linear map that a transform hands out."""
+
+    kind = ""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} of {self.recording.frame.name}>"
+
+
+class _Pullback(_Map):
+    """From the cotangent of an output to those of the inputs, as often as one likes."""
+
+    kind = "pullback"
+
+    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
+        of = self.recording
+        return tuple(of.arguments.shape(of.back([*seeds(of.frame.name, cotangent, of.structure, of.outputs)])))
+
+
+class _LinearMap(_Map):
+    """From the tangents of the inputs to that of an output, as often as one likes."""
+
+    kind = "linear map"
+
+    def __init__(self, recording: Recording, primals: Sequence[Any]) -> None:
+        super().__init__(recording)
+        self.primals = primals
+
+    def __call__(self, *tangents: Any) -> Any:
+        of = self.recording
+        return put_together(of.forth(fit_tangents(of.frame.name, tangents, self.primals, of.arguments)), of.structure)
+
+    @property
+    def transpose(self) -> _Pullback:
+        """The linear map from cotangents to cotangents, from the same tape."""
+        return _Pullback(self.recording)
+
+
+def _name(kind: str, fun: Any) -> str:
+    check_function(fun, kind)
+    return f"{kind}({getattr(fun, '__name__', type(fun).__name__)})"
+
+
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The value of `fun(*primals)`, and the function that takes a cotangent of it back to the primals.
+
+    Args:
+        fun: returns an array, a number, or a nest of these.
+        primals: arrays, floats, or nests of these. Keyword arguments belong into a lambda.
+        has_aux: `fun` returns a pair `(value, aux)`.
+
+    Returns:
+        `(value, pullback)`, with `has_aux` `(value, pullback, aux)`. `pullback(g)` takes `g` of the
+        structure, shapes and dtypes of the value, and gives a tuple with one cotangent for each primal. It
+        may be called again, later, and inside other transforms.
+
+    Raises:
+        CotangentError, TreeError: from the pullback, by a cotangent unlike the value.
+
+    >>> value, pullback = vjp(lambda x, y: x * y, 3.0, 4.0)
+    >>> value, pullback(1.0)
+    (12.0, (4.0, 3.0))
+    """
+    of = Recording(fun, _name("vjp", fun), primals, has_aux=has_aux)
+    pullback = _Pullback(of)
+    return (of.value, pullback, of.aux) if has_aux else (of.value, pullback)
+
+
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The value of `fun(*primals)`, and its derivative there as a linear function of tangents.
+
+    Args:
+        fun: returns an array, a number, or a nest of these.
+        primals: arrays, floats, or nests of these. Keyword arguments belong into a lambda.
+        has_aux: `fun` returns a pair `(value, aux)`.
+
+    Returns:
+        `(value, f_jvp)`, with `has_aux` `(value, f_jvp, aux)`. `f_jvp(*tangents)` takes a tangent for each
+        primal, of its structure and shapes, and gives the tangent of the value. It does not call `fun`
+        again, and may be called later, often, and inside other transforms.
+
+    Raises:
+        TangentError, TreeError: from the linear map, by tangents unlike the primals.
+
+    >>> value, f_jvp = linearize(lambda x, y: x * y, 3.0, 4.0)
+    >>> value, f_jvp(1.0, 0.0), f_jvp(0.0, 1.0)
+    (12.0, 4.0, 3.0)
+    """
+    of = Recording(fun, _name("linearize", fun), primals, has_aux=has_aux)
+    f_jvp = _LinearMap(of, primals)
+    return (of.value, f_jvp, of.aux) if has_aux else (of.value, f_jvp)
+
+
+def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+    """The value of `fun(*primals)`, and its derivative along the tangents, computed together.
+
+    It needs memory for the values in use, not for all steps of `fun`.
+
+    Args:
+        fun: returns an array, a number, or a nest of these.
+        primals: a tuple or list of the arguments: arrays, floats, or nests of these.
+        tangents: a tuple or list with a tangent for each of them, of its structure and shapes.
+        has_aux: `fun` returns a pair `(value, aux)`.
+
+    Returns:
+        `(value, tangent)`, with `has_aux` `(value, tangent, aux)`; the tangent is like the value.
+
+    Raises:
+        TangentError, TreeError: tangents unlike the primals.
+
+    >>> jvp(lambda x, y: x * y, (3.0, 4.0), (1.0, 10.0))
+    (12.0, 34.0)
+    """
+    name = _name("jvp", fun)
+    for given in (primals, tangents):
+        if not isinstance(given, (tuple, list)):
+            raise InputError(
+                f"{name} takes its primals and its tangents as tuples, and got a {type(given).__name__}",
+                f"the function has {describe(given)} as its only argument" if not tree.is_node(given) else "",
+                "write jvp(f, (x,), (v,))",
+            )
+    aux: Any = None
+    frame = Frame(name, watches=forward.watching)
+    try:
+        frame.open()
+        call = list(primals)
+        arguments = Arguments(frame, call, tuple(range(len(call))))
+        for index, t in fit_tangents(name, tangents, primals, arguments).items():
+            cast(Any, index).tangents = {**cast(Any, index).tangents, frame.bit: t}
+        out = fun(*call)
+        del call, arguments
+        if has_aux:
+            out, aux = split_aux(out, name)
+            aux = lower(frame, aux)
+        leaves, structure = take_apart(out)
+        made = []
+        for leaf in leaves:
+            index, _ = _output(leaf, frame)
+            made.append(finish_tangent(leaf, None if index is None else cast(Any, index).tangents.get(frame.bit)))
+        value = lower(frame, out)
+    finally:
+        frame.close()
+    tangent = put_together(made, structure)
+    return (value, tangent, aux) if has_aux else (value, tangent)
+
+
+class _Trace(Transform[P, Any]):
+    def __init__(self, fun: Callable[P, Any]) -> None:
+        super().__init__(fun, "trace")
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.fun,)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ReadableTape:
+        chosen = [k for k, a in enumerate(args) if varies(a)]
+        if not chosen:
+            chosen = [k for k, a in enumerate(args) if type(a) is int]
+        of = Recording(self.fun, self.title, args, chosen, kwargs, complete=True)
+        names = name_leaves(self.fun, args, of.arguments)
+        return ReadableTape(of.frame, of.entries, of.arguments, names, of.structure, of.outputs, of.value)
+
+
+def trace(fun: Callable[P, Any]) -> Callable[P, ReadableTape]:
+    """What a call of `fun` writes on the tape, complete: every value, every entry.
+
+    Args:
+        fun: any function of numbers and arrays. Arguments that hold floats are traced; if there are none,
+            integers are, as floats.
+
+    Returns:
+        A function with the arguments of `fun` that gives the tape. `print(tape)` is a table,
+        `tape.backward()` adds the cotangents, `tape.steps()` walks the backward reading entry by entry.
+
+    >>> tape = trace(lambda x, y: x * y + x)(2.0, 3.0)
+    >>> tape.backward()
+    (4.0, 2.0)
+    >>> print(tape)
+     #  operation  inputs  type   value  cotangent
+    %0  x                  float  2.0    4.0
+    %1  y                  float  3.0    2.0
+    %2  multiply   %0, %1  float  6.0    1.0
+    %3  add        %2, %0  float  8.0    1.0
+    """
+    return _Trace(fun)
+
+
+__all__ = ["jvp", "linearize", "trace", "vjp"]

@@ -1,0 +1,100 @@
+"""Holes: cotangents and tangents that count only where a selection let something through.
+
+Where `where(x > 0, sqrt(x), 0)` chose the 0, no path leads from the square root to the result: what the root
+gets there is not a zero, which an infinite slope would make nan, but nothing. A `Partial` says so. It goes
+through functions of each element and through those that move elements as it is; everything else, sums
+included, gets it filled with zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..tracer import Tracer
+
+_INTEGERS: dict[Any, Any] = {np.dtype(np.float64): np.int64, np.dtype(np.float32): np.int32}
+
+
+class Partial:
+    """A cotangent or tangent `value` that counts only where `support` is true; elsewhere it may hold anything.
+
+    `support` is plain, never all true or all false, and broadcasts to the shape of `value`. One that a
+    reading builds from picks has no support yet, but what was picked: `value` is its own, and 0 elsewhere.
+    """
+
+    __slots__ = ("picks", "support", "value")
+    __array_ufunc__ = None
+
+    def __init__(self, value: Any, support: Any, picks: list[Any] | None = None) -> None:
+        self.value = value
+        self.support = support
+        self.picks = picks  # None if everything was, in one way or another
+
+    def settle(self) -> Any:
+        """The same with its support known, or the plain value where it has no holes."""
+        if self.support is not None:
+            return self
+        if self.picks is None:
+            return self.value
+        support = np.zeros(np.shape(self.value), bool)
+        for index in self.picks:
+            support[index] = True
+        return partial(self.value, support)
+
+    def __add__(self, other: Any) -> Any:
+        if type(other) is not Partial:
+            return filled(self) + other
+        a, b = self.settle(), other.settle()
+        if type(a) is not Partial or type(b) is not Partial:
+            return filled(a) + filled(b)
+        return partial(filled(a) + filled(b), a.support | b.support)
+
+    __radd__ = __add__
+
+    def __repr__(self) -> str:
+        return f"Partial({self.value}, {self.support})"
+
+
+def partial(value: Any, support: Any) -> Any:
+    """`value` where `support` is true and nothing elsewhere; None if that is nowhere.
+
+    A rule of a function that selects returns this. `support` is a plain boolean, or an array of them that
+    broadcasts with `value`.
+    """
+    chosen = np.count_nonzero(support)
+    if chosen == np.size(support):
+        return value
+    if not chosen:
+        return None
+    shape = np.broadcast_shapes(np.shape(value), np.shape(support))
+    return Partial(value if np.shape(value) == shape else np.broadcast_to(value, shape), support)
+
+
+def filled(c: Any) -> Any:
+    """A cotangent or tangent with zeros in its holes."""
+    if type(c) is not Partial:
+        return c
+    value, support = c.value, c.support
+    if support is None:
+        return value
+    if type(value) is np.ndarray and (integer := _INTEGERS.get(value.dtype)):  # 9 times faster than where
+        return np.multiply(value.view(integer), support, dtype=integer).view(value.dtype)
+    return np.where(support, value, 0)
+
+
+def within(c: Any, support: Any) -> Any:
+    """A cotangent or tangent, or None, with further holes where `support` is false."""
+    if c is None or support is None:
+        return c
+    if type(c) is Partial:
+        c = c.settle()
+    return partial(c.value, c.support & support) if type(c) is Partial else partial(c, support)
+
+
+def unhurt(y: Any, support: Any) -> Any:
+    """A traced answer for the rules of a partial cotangent: not 0 in its holes, where no kink is to be found."""
+    if isinstance(y, Tracer) and np.any((y._value == 0) & ~support):
+        return np.where(support, y, 1)
+    return y

@@ -1,0 +1,237 @@
+"""The forward reading: tangents of inputs become tangents of outputs.
+
+`watching` reads each entry as it is recorded, so that a tangent lives as long as its value; `read` goes through a
+tape that was kept. Either way an entry's tangent comes from those of its parents: by the rule that goes forth, if
+there is one; by the function itself, where it is linear; by the rule that goes back, which is the same for a
+function of each element; else by the transpose of that. What overflows on the way to a hole says nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import tree
+from ..primitives.cotangent import conform, reduced_axes, stretch
+from ..primitives.definition import Definition
+from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, VIEW, scaled
+from ..primitives.general import apply_all, apply_rule, leaves_of
+from ..primitives.partial import Partial, filled, partial, unhurt, within
+from ..primitives.rules import Key
+from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
+from ..tape import Entry, Frame, Outer, Watch
+from ..tracer import NotLinear, shape_of
+
+Tangent = Callable[[int], Any]  # of the value that has an index; None for 0
+Tangents = dict[Key, Any]  # of the arguments of a call; a list of those of the leaves, where one is a container
+
+
+def watching(frame: Frame) -> Watch:
+    """What reads each entry as it is recorded, and gives its index the tangent."""
+    bit = frame.bit
+    outer, scopes = bit - 1, Outer(frame)
+
+    def tangent(index: Any) -> Any:
+        return index.tangents.get(bit)
+
+    def watch(e: Entry) -> None:
+        try:
+            with np.errstate(all="ignore"):
+                t = push(LIFT[e[2]](e, scopes) if e[1] & outer else e, bit, tangent)
+        except Exception as error:
+            error.add_note(f"tapegrad: on the way forward through {NAMES[e[2]]} in {frame.name}")
+            raise
+        if t is not None:
+            e[0].tangents = {**e[0].tangents, bit: t}
+
+    return watch
+
+
+def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> None:
+    """Go through the entries from the start; `tangents`, by index, has those of the inputs, and gets the others."""
+    bit = frame.bit
+    outer, scopes = bit - 1, Outer(frame)
+    tangent = tangents.get
+    e: Entry = ()
+    try:
+        with np.errstate(all="ignore"):
+            for e in entries:
+                if e[1] & bit:
+                    t = push(LIFT[e[2]](e, scopes) if e[1] & outer else e, bit, tangent)
+                    if t is not None:
+                        tangents[e[0]] = t
+    except Exception as error:
+        error.add_note(f"tapegrad: on the way forward through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}")
+        raise
+
+
+def push(e: Entry, bit: int, tangent: Tangent) -> Any:
+    """The tangent of the answer of an entry, a list of them if it has several outputs; None for 0."""
+    definition = DEFINITIONS[e[2]]
+    if definition is None:
+        return PUSH[e[2]](e, bit, tangent)
+    y, args, kwargs, edges, outputs = VIEW[e[2]](e)
+    found: Tangents = {}
+    for key, leaf, leaves, parent, mask, _ in edges:
+        if mask & bit and (t := tangent(parent)) is not None:
+            if leaves:
+                found.setdefault(key, [None] * leaves)[leaf] = t
+            else:
+                found[key] = t
+    if not found:
+        return None
+    if any([definition.forward_rule(key) for key in found]):
+        return _authored(definition, found, y, args, kwargs, edges, e[3], outputs)
+    if definition.elementwise:
+        alone = definition.scales and len(edges) == 1
+        t = functools.reduce(added, [_of_elements(definition, k, t, y, args, kwargs, alone) for k, t in found.items()])
+    elif definition.reduces:
+        ((key, t),) = found.items()
+        t = _of_blocks(definition, key, t, y, args, kwargs, len(shape_of(e[3])))
+    elif definition.is_linear(found):
+        t = _linear(definition, found, args, kwargs)
+    elif found.keys() <= definition.multilinear:
+        t = functools.reduce(added, [_with(definition, {k: filled(t)}, args, kwargs) for k, t in found.items()])
+    else:
+        return _transposed(definition, found, y, args, kwargs, edges, e[3], outputs)
+    return stretch(t, e[3], definition.name)
+
+
+def _with(definition: Definition, new: Tangents, args: Any, kwargs: Any) -> Any:
+    """The call with other values of some arguments."""
+    return definition.record(
+        *[new.get(k, a) for k, a in enumerate(args)], **{k: new.get(k, a) for k, a in kwargs.items()}
+    )
+
+
+def _of_elements(definition: Definition, key: Key, t: Any, y: Any, args: Any, kwargs: Any, alone: bool) -> Any:
+    rule = definition.rules[key].call
+    support = None
+    if type(t) is Partial:
+        t, support = t.value, t.support
+        y = unhurt(y, support)
+    if alone:
+        return within(scaled(rule, args[1 - key], t, y, *args), support)
+    return within(apply_rule(rule, t, y, args, kwargs), support)
+
+
+def _of_blocks(definition: Definition, key: Key, t: Any, y: Any, args: Any, kwargs: Any, ndim: int) -> Any:
+    """Each block is the sum of its elements' tangents times what the rule multiplies them by."""
+    value, support = (t.value, t.support) if type(t) is Partial else (t, None)
+    r = within(apply_rule(definition.rules[key].call, value, y, args, kwargs), support)
+    if r is None:
+        return None
+    shape = np.shape(value)
+    axes = reduced_axes(shape, definition.axis(args, kwargs))
+    keep = ndim == len(shape)
+    made = np.sum(filled(r), axes, keepdims=keep)
+    if type(r) is Partial:
+        return partial(made, np.any(np.broadcast_to(r.support, shape), axes, keepdims=keep))
+    return made
+
+
+def _linear(definition: Definition, found: Tangents, args: Any, kwargs: Any) -> Any:
+    """The function itself, of the tangents; where it takes none of them there is a hole."""
+    held = dict(enumerate(args)) | kwargs
+    values: Tangents = {}
+    supports: Tangents = {}
+    holes = False
+    for key in definition.linear:
+        ts = found.get(key)
+        if type(ts) is not list:
+            holes = holes or ts is None or type(ts) is Partial
+            values[key], supports[key] = zeros(held[key]) if ts is None else filled(ts), _there(ts, held[key])
+            continue
+        leaves, structure = tree.flatten(held[key])
+        holes = holes or any([t is None or type(t) is Partial for t in ts])
+        values[key] = structure.unflatten([zeros(a) if t is None else filled(t) for t, a in zip(ts, leaves)])
+        supports[key] = structure.unflatten([_there(t, a) for t, a in zip(ts, leaves)])
+    made = _with(definition, values, args, kwargs)
+    return within(made, _with(definition, supports, args, kwargs) != 0) if holes or definition.scatters else made
+
+
+def _there(t: Any, a: Any) -> Any:
+    """An array of the shape of an argument: 1 where its tangent counts, 0 in the holes."""
+    if type(t) is Partial:
+        return np.broadcast_to(t.support, np.shape(t.value)).astype(float)
+    return np.zeros(np.shape(a)) if t is None else np.ones(np.shape(t))
+
+
+def _whole(definition: Definition, found: Tangents, args: Any, kwargs: Any) -> Tangents:
+    """The tangents of whole arguments, without holes."""
+    held = dict(enumerate(args)) | kwargs
+    whole: Tangents = {}
+    for key, t in found.items():
+        if type(t) is list:
+            leaves, structure = tree.flatten(held[key])
+            t = structure.unflatten([zeros(a) if part is None else filled(part) for part, a in zip(t, leaves)])
+        whole[key] = filled(t)
+    return whole
+
+
+def _authored(
+    definition: Definition, found: Tangents, y: Any, args: Any, kwargs: Any, edges: Any, spec: Any, outputs: Any
+) -> Any:
+    """By the rules that go forth; arguments that have none by the transpose of those that go back."""
+    rest = {key: t for key, t in found.items() if definition.forward_rule(key) is None}
+    found = {key: t for key, t in found.items() if key not in rest}
+    if definition.elementwise:
+        parts = []
+        for key, t in found.items():
+            rule = definition.forward_rules[key].call
+            value, support = (t.value, t.support) if type(t) is Partial else (t, None)
+            parts.append(within(apply_rule(rule, value, y, args, kwargs), support))
+        t = functools.reduce(added, parts)
+    else:
+        t = apply_forward(definition, _whole(definition, found, args, kwargs), y, args, kwargs)
+    made: Any
+    if outputs is None:
+        made = stretch(t, spec, definition.name)
+    else:
+        ts = tree.leaves(t, is_leaf=lambda part: part is None) if t is not None else [None] * len(outputs[1])
+        made = [None if i is None else stretch(part, sp, definition.name) for part, (i, sp) in zip(ts, outputs[1])]
+    if rest:
+        more = _transposed(definition, rest, y, args, kwargs, edges, spec, outputs)
+        made = added(made, more) if outputs is None else [added(a, b) for a, b in zip(made, more)]
+    return made
+
+
+def _transposed(
+    definition: Definition, found: Tangents, y: Any, args: Any, kwargs: Any, edges: Any, spec: Any, outputs: Any
+) -> Any:
+    """By the transpose of the rules that go back."""
+    name = definition.name
+    to = [edge for edge in edges if edge[0] in found]
+    ts = [filled(found[edge[0]][edge[1]] if edge[2] else found[edge[0]]) for edge in to]
+    kinds = [(0, spec)] if outputs is None else outputs[1]
+    places = [k for k, (index, _) in enumerate(kinds) if index is not None]
+
+    def back(*gs: Any) -> list[Any]:
+        g = gs[0]
+        if outputs is not None:
+            parts: list[Any] = [None if sp is None else np.zeros(*sp) for _, sp in kinds]
+            for k, part in zip(places, gs):
+                parts[k] = part
+            g = outputs[0].unflatten(parts)
+        joint = None if definition.joint is None else apply_all(definition, g, y, args, kwargs)
+        results = []
+        for key, leaf, leaves, _, _, sp in to:
+            r = apply_rule(definition.rules[key].call, g, y, args, kwargs) if joint is None else joint[key]
+            if leaves and r is not None:
+                r = leaves_of(r, leaves, name, key)[leaf]
+            results.append(None if r is None else conform(r, sp, name, key, definition.elementwise))
+        return results
+
+    try:
+        made = transpose(back, [kinds[k][1] for k in places], ts, f"{name}.defjvp")
+    except NotLinear as error:
+        raise not_linear(name, error, "defvjp", "defjvp") from None
+    if outputs is None:
+        return made[0]
+    every = [None] * len(kinds)
+    for k, c in zip(places, made):
+        every[k] = c
+    return every
