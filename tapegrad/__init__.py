@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import nn, numpy, tree
 from .errors import TapegradError
+from .folding import checkpoint, custom_jvp, custom_vjp, remat
 from .jacobians import elementwise_grad, gnvp, hessian, hvp, jacfwd, jacobian, jacrev
 from .linear import jvp, linearize, trace, vjp
 from .primitives.cotangent import unbroadcast
@@ -36,6 +37,9 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "Primitive",
     "TapegradError",
+    "checkpoint",
+    "custom_jvp",
+    "custom_vjp",
     "elementwise_grad",
     "flatten_util",
     "gnvp",
@@ -51,6 +55,7 @@ __all__ = [
     "nn",
     "numpy",
     "primitive",
+    "remat",
     "stop_gradient",
     "testing",
     "trace",

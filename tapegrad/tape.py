@@ -186,8 +186,8 @@ class Frame:
         self.outer: tuple[Frame, ...] = ()
 
     def open(self) -> None:
-        tape = _current.get()
-        if tape is None or not tape.frames or tape.owner != get_ident():
+        tape = running()
+        if tape is None:
             tape = Tape()
             _current.set(tape)
         self.tape = tape
@@ -251,6 +251,56 @@ class Frame:
         At -1 stand the entries that are still to be read, so that one of them can unfold into many.
         """
         return Sparse() if self.outer else [None] * (next(self.tape.count) + 1)
+
+
+def running() -> Tape | None:
+    """The tape of the frames that run in this thread or task; None if there are none."""
+    tape = _current.get()
+    return tape if tape is not None and tape.frames and tape.owner == get_ident() else None
+
+
+class Moment:
+    """What ran on a tape at a moment, so that a stretch of it can be recorded again when some of that has ended."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.frames = tape.frames.copy()
+        self.scopes = tape.scopes.copy()
+        self.flags = tape.complete, tape.linear, tape.watching
+        self.start = len(tape.entries)
+
+    @contextmanager
+    def again(self) -> Iterator[list[Entry]]:
+        """Let the values of that moment be recorded again; gives the list that gets the entries.
+
+        What frames that still run can need is put on their tape, too.
+        """
+        tape = self.tape
+        held = tape.frames, tape.scopes, tape.entries, tape.complete, tape.linear, tape.watching
+        scopes = [(scope, scope.ended, scope.count, scope.record) for scope in self.scopes.values()]
+        ended = [frame for frame in self.frames if not frame.running]
+        entries: list[Entry] = []
+        token = _current.set(tape)
+        try:
+            tape.frames, tape.scopes, tape.entries = self.frames.copy(), self.scopes.copy(), entries
+            tape.complete, tape.linear, tape.watching = self.flags
+            for frame in ended:
+                frame.running = True
+            for scope, *_ in scopes:
+                scope.live()
+            yield entries
+        finally:
+            for mask, scope in tape.scopes.items():
+                if mask not in self.scopes:
+                    scope.end(self.frames[-1])
+            for scope, *state in scopes:
+                scope.ended, scope.count, scope.record = state
+            for frame in ended:
+                frame.running = False
+            tape.frames, tape.scopes, tape.entries, tape.complete, tape.linear, tape.watching = held
+            _current.reset(token)
+        keeping = sum([frame.bit for frame in self.frames if frame.running and frame.watches is None])
+        tape.entries += [entry for entry in entries if entry[1] & keeping]
 
 
 class Sparse(dict[int, Any]):

@@ -36,7 +36,7 @@ ORDER = """
     replay.forward  replay.table
     arguments
     transforms
-    linear
+    folding  linear
     jacobians
     numpy.elementwise  numpy.structure  numpy.creation  numpy.sorting  numpy.linalg  numpy.fft
     numpy.joining

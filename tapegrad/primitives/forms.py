@@ -42,6 +42,8 @@ PULL: list[Pull] = []
 LIFT: list[Lift] = []
 VIEW: list[Callable[[Entry], View]] = []
 PUSH: dict[int, Push] = {}  # of what is no call of a primitive
+# of what stands for a stretch of the tape: the entries of that, and the indices of its outputs there
+UNFOLD: dict[int, Callable[[Entry], tuple[list[Entry], list[int]]]] = {}
 NAMES: list[str] = []
 DEFINITIONS: list[Definition | None] = []
 

@@ -17,7 +17,7 @@ import numpy as np
 from .. import tree
 from ..primitives.cotangent import conform, reduced_axes, stretch
 from ..primitives.definition import Definition
-from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, VIEW, scaled
+from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
 from ..primitives.general import apply_all, apply_rule, leaves_of
 from ..primitives.partial import Partial, filled, partial, unhurt, within
 from ..primitives.rules import Key
@@ -52,20 +52,26 @@ def watching(frame: Frame) -> Watch:
 
 def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> None:
     """Go through the entries from the start; `tangents`, by index, has those of the inputs, and gets the others."""
-    bit = frame.bit
-    outer, scopes = bit - 1, Outer(frame)
-    tangent = tangents.get
-    e: Entry = ()
     try:
         with np.errstate(all="ignore"):
-            for e in entries:
-                if e[1] & bit:
-                    t = push(LIFT[e[2]](e, scopes) if e[1] & outer else e, bit, tangent)
-                    if t is not None:
-                        tangents[e[0]] = t
+            _read(entries, tangents, frame.bit, Outer(frame))
     except Exception as error:
-        error.add_note(f"tapegrad: on the way forward through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}")
+        error.add_note(f"tapegrad: on the way forward through the tape of {frame.name}")
         raise
+
+
+def _read(entries: Sequence[Entry], tangents: dict[int, Any], bit: int, scopes: Outer) -> None:
+    outer, tangent = bit - 1, tangents.get
+    for e in entries:
+        if e[1] & bit:
+            if e[2] in UNFOLD:
+                stretch, outputs = UNFOLD[e[2]](e)
+                _read(stretch, tangents, bit, scopes)
+                t: Any = [tangent(index) for index in outputs]
+            else:
+                t = push(LIFT[e[2]](e, scopes) if e[1] & outer else e, bit, tangent)
+            if t is not None:
+                tangents[e[0]] = t
 
 
 def push(e: Entry, bit: int, tangent: Tangent) -> Any:

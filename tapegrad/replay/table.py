@@ -124,6 +124,8 @@ class ReadableTape:
         assert definition is not None
         shown = []
         for key, value in held.items():
+            if isinstance(key, str) and key.startswith("_"):
+                continue
             if key not in definition.defaults:
                 shown.append(value)
             elif value is not definition.defaults[key]:
