@@ -12,24 +12,27 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from . import tree
 from .errors import CotangentError, GradientCheckError, InputError, TreeError
 from .tracer import is_inexact
-from .linear import vjp
+from .linear import jvp, linearize, vjp
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
+Reading = Callable[[Vector, Vector], float]  # (c, u) -> c · Ju for the matrix J of the derivatives
 
 _EVERY = 64  # up to so many numbers, each is a direction of its own
 _SOME = 6  # of more numbers, so many random directions are checked
 _CHANGED = "the function changes its arguments", "let it work on a copy"
+_DIFFERENTIATED = "another value when differentiated", "see which function differs when traced"
+_BUG = "please report this bug of tapegrad"
 
 
 def check_grads(
-    f: Callable[..., Any], args: Sequence[Any], order: int = 2, modes: Sequence[str] = ("rev",),
+    f: Callable[..., Any], args: Sequence[Any], order: int = 2, modes: Sequence[str] = ("fwd", "rev"),
     atol: float | None = None, rtol: float | None = None, eps: float | None = None,
     kwargs: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
@@ -80,9 +83,8 @@ def check_grads(
         )
     names = [f"argument {path[0].idx}{tree.keystr(path[1:])}" for path, _ in pairs]
     title = getattr(f, "__name__", type(f).__name__)
-    level = _Level(functools.partial(f, **(kwargs or {})), own, names, [], 1, (title, order, atol, rtol, eps))
-    for mode in modes:
-        _MODES[mode](level)
+    options = title, order, atol, rtol, eps
+    _check(_Level(functools.partial(f, **(kwargs or {})), own, names, [], (), options), dict.fromkeys(modes))
 
 
 def _own(leaf: Any) -> Any:
@@ -141,11 +143,22 @@ class _Space:
         return next(itertools.islice(names, i, None))
 
 
+class _Mode(NamedTuple):
+    """What a mode makes of a function: its reading, and the function of the next order."""
+
+    read: Reading
+    derivative: Callable[..., Any]  # of the arguments and of one like `given`
+    given: _Space
+    results: list[str]  # the names of what it gives
+
+
 class _Level:
     """One order of derivative: a function, its arguments, its value there, its slopes by finite differences."""
 
-    def __init__(self, f: Any, args: Any, names: list[str], results: list[str], order: int, options: Any) -> None:
-        self.f, self.args, self.order, self.options = f, args, order, options
+    def __init__(
+        self, f: Any, args: Any, names: list[str], results: list[str], below: tuple[str, ...], options: Any
+    ) -> None:
+        self.f, self.args, self.below, self.order, self.options = f, args, below, len(below) + 1, options
         self.title, self.last, atol, rtol, self.eps = options
         self.inputs = _Space(tree.map(_own, args), names)
         value = f(*args)
@@ -154,30 +167,32 @@ class _Level:
         self.outputs = _Space(value, results)
         dtypes = [np.asarray(x).dtype for x in self.inputs.leaves + self.outputs.leaves if is_inexact(x)]
         self.precision = max(2.0**-52, *(float(np.finfo(dtype).eps) for dtype in dtypes))
-        self.point, self.example = self.inputs.vector(args), np.cos(2.0 + np.arange(self.outputs.size))
+        self.point = self.inputs.vector(args)
         self.atol, self.rtol = [self.precision**0.5 if t is None else t for t in (atol, rtol)]
+        self.tight = [self.precision ** (2 / 3) if t is None else t for t in (atol, rtol)]
         self.same(f(*args), self.outputs, "another value when called again", "fix the seed of what is random")
 
-    def fail(self, what: str, there: str, hint: str) -> NoReturn:
-        raise GradientCheckError(f"{self.title}, order {self.order}: {what}", there.replace("\n", "")[:300], hint)
+    def fail(self, what: str, there: str, hint: str, mode: str = "") -> NoReturn:
+        way = f", {' over '.join((mode, *self.below))}" if mode or self.below else ""
+        raise GradientCheckError(f"{self.title}, order {self.order}{way}: {what}", there.replace("\n", "")[:300], hint)
 
-    def same(self, value: Any, first: _Space, what: str, hint: str, like: bool = False) -> None:
+    def same(self, value: Any, first: _Space, what: str, hint: str, mode: str = "", like: bool = False) -> None:
         """Fail unless a value is the one of that space, up to rounding; or if only `like` it, all but its numbers."""
         leaves, structure = tree.flatten(value)
         if structure != first.structure:
-            self.fail(what, f"{structure}; at first {first.structure}", hint)
+            self.fail(what, f"{structure}; at first {first.structure}", hint, mode)
         for leaf, old, name in zip(leaves, first.leaves, first.names):
             x, y = np.asarray(leaf), np.asarray(old)
             if x.shape != y.shape or x.dtype != y.dtype or (like and type(leaf) is not type(old)):
                 kinds = [f"{type(v).__name__} {np.asarray(v).dtype}{list(np.shape(v))}" for v in (leaf, old)]
-                self.fail(f"{what}: {name}", "; at first ".join(kinds), hint)
+                self.fail(f"{what}: {name}", "; at first ".join(kinds), hint, mode)
             equal = like | (x == y) | ((x != x) & (y != y))
             if _varies(old) and first is not self.inputs:
                 with np.errstate(all="ignore"):
                     equal |= np.abs(x - y) <= self.rtol * np.max(np.abs(y), where=np.isfinite(y), initial=0)
             if not np.all(equal):
                 at = np.argwhere(~equal)[0].tolist()
-                self.fail(f"{what}: {name}{at or ''}", f"{x[*at]}; at first {y[*at]}", hint)
+                self.fail(f"{what}: {name}{at or ''}", f"{x[*at]}; at first {y[*at]}", hint, mode)
 
     def shifted(self, shift: Vector) -> Vector:
         """The outputs at shifted arguments; nan where f has no such outputs."""
@@ -188,7 +203,7 @@ class _Level:
 
     def slope(self, u: Vector, careful: bool = True) -> Vector:
         """The derivative of the outputs along u, and how far rounding may have moved it; if careful, at its best."""
-        size = _dot(np.abs(u), np.abs(self.point)) / np.abs(u).sum()
+        size = _dot(np.abs(u), np.abs(self.point)) / (np.abs(u).sum() or 1.0)
         scale = max(1.0, size) if np.isfinite(size) else 1.0
         first = 2.0 ** np.round(np.log2(scale * (self.eps or self.precision**0.2)))  # so x ± step is hardly rounded
         tries = 1 - round(np.log2(self.precision) * 0.4 / 3) if careful and not self.eps else 1  # to about ε^(3/5)
@@ -203,81 +218,151 @@ class _Level:
                 best = np.where(doubt < best[2], (fourth, noise, doubt), best)
         return best[:2]
 
-    def differ(self, c: Vector, row: Vector, u: Vector, slope: Vector) -> tuple[float, float, float] | None:
-        """The number along u that `row` gives, that of the slope along c, and the tolerance, where it is exceeded."""
-        got, want = _dot(u, row), _dot(c, slope[0])
-        tolerance = self.atol + self.rtol * abs(want) + _dot(np.abs(c), slope[1])
+    def differ(
+        self, read: Reading, c: Vector, u: Vector, slope: Vector, other: Reading | None = None
+    ) -> tuple[float, float, float] | None:
+        """What a reading gives for c and u, what the slope along u (or the other) does, and by how much they may differ.
+
+        None if they agree.
+        """
+        got, want = read(c, u), other(c, u) if other else _dot(c, slope[0])
+        if other:
+            tolerance = self.tight[0] + self.tight[1] * _dot(np.abs(c), np.abs(slope[0]))
+        else:
+            tolerance = self.atol + self.rtol * abs(want) + _dot(np.abs(c), slope[1])
         return None if abs(got - want) <= tolerance else (got, want, tolerance)
 
-    def compare(self, pull: Callable[[Vector], Vector]) -> None:
-        """Fail unless `pull`, from a cotangent of the outputs to that of the inputs, agrees with the slopes."""
-        cs = [*_directions(self.outputs.size, 1), self.example]  # which is none that hides a rule not linear in g
-        rows = [pull(c) for c in cs]
+    def compare(self, readings: dict[str, Reading]) -> None:
+        """Fail unless each reading agrees with the slopes, and the first to more digits with the others."""
+        cs = _directions(self.outputs.size, 1)
         for u in _directions(self.inputs.size, 2):
             slope = self.slope(u, careful=False)
-            if any(self.differ(c, row, u, slope) for c, row in zip(cs, rows)):
+            if any(self.differ(read, c, u, slope) for read in readings.values() for c in cs):
                 slope = self.slope(u)
-                for c, row in zip(cs, rows):
-                    if found := self.differ(c, row, u, slope):
-                        self.report(pull, c, u, found)
+                for mode, read in readings.items():
+                    for c in cs:
+                        if found := self.differ(read, c, u, slope):
+                            self.report(mode, read, c, u, found)
+        (mode, read), *others = readings.items()
+        for name, other in others:
+            if found := self.differ(read, cs[-1], u, slope, other):
+                self.report(mode, read, cs[-1], u, found, other, name)
 
-    def report(self, pull: Callable[[Vector], Vector], c: Vector, u: Vector, found: tuple[float, float, float]) -> None:
+    def report(
+        self, mode: str, read: Reading, c: Vector, u: Vector, found: tuple[float, float, float],
+        other: Reading | None = None, by: str = "finite differences",
+    ) -> None:  # fmt: skip
         """Fail, and name an entry of the outputs and one of the inputs from which the difference comes."""
-        row = pull(c)
-        i = _narrow(u, lambda part: _dot(part, row) - _dot(c, self.slope(part)[0]))
+        want = other or (lambda c, u: _dot(c, self.slope(u)[0]))
+        i = _narrow(u, lambda part: read(c, part) - want(c, part))
         x = np.eye(1, u.size, i)[0]
         slope = self.slope(x)
-        k = _narrow(c, lambda part: pull(part)[i] - _dot(part, slope[0]))
-        y = np.eye(1, c.size, k)[0]
-        got, want, tol = self.differ(y, pull(y), x, slope) or found
+        k = _narrow(c, lambda part: read(part, x) - (other(part, x) if other else _dot(part, slope[0])))
+        got, expected, tol = self.differ(read, np.eye(1, c.size, k)[0], x, slope, other) or found
         self.fail(
             f"wrong derivative of {self.outputs.entry(k)} by {self.inputs.entry(i)}",
-            f"got {got:.9g}, expected {want:.9g} by finite differences: off by {got - want:.3g}, tolerance {tol:.2g}",
+            f"got {got:.9g}, expected {expected:.9g} by {by}: off by {got - expected:.3g}, tolerance {tol:.2g}",
             "look at the rules between the two; where the function is not smooth, move the arguments",
+            mode,
         )
 
 
-def _vjp(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Any, tuple[Any, ...]]:
-    """Value, pullback and primals, which are the arguments with None for what does not vary."""
-    primals = tree.map(lambda leaf: leaf if _varies(leaf) else None, args)
+def _traced(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """f as a function of its primals, and these: the arguments, with None for what does not vary."""
 
     def call(*traced: Any) -> Any:
         rest = iter(tree.leaves(traced))
         return f(*tree.map(lambda leaf: next(rest) if _varies(leaf) else leaf, args))
 
-    return *vjp(call, *primals), primals
+    return call, tree.map(lambda leaf: leaf if _varies(leaf) else None, args)
 
 
-def _reverse(level: _Level) -> None:
-    """Check the backward reading; the next order is the function (arguments, cotangent) -> pullback(cotangent)."""
+def _forward(level: _Level) -> _Mode:
+    """The forward reading; the next order is the function (arguments, tangent) -> tangent of the outputs."""
     f, outputs = level.f, level.outputs
-    value, pullback, primals = _vjp(f, level.args)
-    level.same(value, outputs, "another value when differentiated", "see which function differs when traced")
-    gradients = _Space(primals, [f"cotangent of {name}" for _, name in level.inputs.varying])
+    call, primals = _traced(f, level.args)
+    given = _Space(primals, [f"tangent of {name}" for _, name in level.inputs.varying])
+    like = [leaf if is_inexact(leaf) else np.zeros(np.shape(leaf))[()] for leaf in outputs.leaves]
+    made = _Space(outputs.structure.unflatten(like), [f"tangent of {name}" for name in outputs.names])
+    linear = linearize(call, *primals)[1]
+
+    def push(u: Vector) -> Vector:
+        value, tangents = jvp(call, primals, given.tree(u))
+        level.same(value, outputs, *_DIFFERENTIATED, "fwd")
+        level.same(tangents, made, "tangents unlike the outputs", _BUG, "fwd", like=True)
+        first = _Space(tangents, made.names)
+        level.same(linear(*given.tree(u)), first, "another tangent by linearize than by jvp", _BUG, "fwd")
+        return made.vector(tangents)
+
+    def forth(*args: Any) -> Any:
+        call, primals = _traced(f, args[:-1])
+        return jvp(call, primals, args[-1])[1]
+
+    push = _once(push)
+    return _Mode(lambda c, u: _dot(c, push(u)), forth, given, made.names)
+
+
+def _reverse(level: _Level) -> _Mode:
+    """The backward reading; the next order is the function (arguments, cotangent) -> cotangents of the arguments."""
+    f, outputs = level.f, level.outputs
+    call, primals = _traced(f, level.args)
+    given = _Space(level.outputs.structure.unflatten(outputs.leaves), [f"cotangent of {name}" for name in outputs.names])
+    made = _Space(primals, [f"cotangent of {name}" for _, name in level.inputs.varying])
+    value, pullback = vjp(call, *primals)
+    level.same(value, outputs, *_DIFFERENTIATED, "rev")
 
     def pull(c: Vector) -> Vector:
-        cots = pullback(outputs.tree(c * outputs.signs))
-        level.same(cots, gradients, "cotangents unlike the arguments", "please report this bug of tapegrad", like=True)
-        return gradients.vector(cots) * gradients.signs
+        cots = pullback(given.tree(c * given.signs))
+        level.same(cots, made, "cotangents unlike the arguments", _BUG, "rev", like=True)
+        return made.vector(cots) * made.signs
 
-    level.compare(pull)
+    def back(*args: Any) -> Any:
+        call, primals = _traced(f, args[:-1])
+        return vjp(call, *primals)[1](args[-1])
+
+    pull = _once(pull)
+    return _Mode(lambda c, u: _dot(u, pull(c)), back, given, made.names)
+
+
+_MODES: dict[str, Callable[[_Level], _Mode]] = {"fwd": _forward, "rev": _reverse}
+
+
+def _check(level: _Level, modes: Sequence[str]) -> None:
+    """Check an order in each of the modes, then the next order: in each of them, of each of them."""
+    found = {mode: _MODES[mode](level) for mode in modes}
+    level.compare({mode: made.read for mode, made in found.items()})
     level.same(level.args, level.inputs, *_CHANGED)
     if level.order < level.last:
-        args = *level.args, tree.map(_own, outputs.tree(level.example))
-        names = level.inputs.names + [f"cotangent of {name}" for name in outputs.names]
-        back = lambda *args: _vjp(f, args[:-1])[1](args[-1])
-        _reverse(_Level(back, args, names, gradients.names, level.order + 1, level.options))
+        for mode, made in found.items():
+            args = *level.args, tree.map(_own, made.given.tree(_directions(made.given.size, 0)[-1]))
+            names = level.inputs.names + made.given.names
+            below = mode, *level.below
+            _check(_Level(made.derivative, args, names, made.results, below, level.options), modes)
 
 
-_MODES: dict[str, Callable[[_Level], None]] = {"rev": _reverse}
+def _once(function: Callable[[Vector], Vector]) -> Callable[[Vector], Vector]:
+    """The function, called once for each vector."""
+    made: dict[bytes, Vector] = {}
+
+    def call(v: Vector) -> Vector:
+        key = v.tobytes()
+        if key not in made:
+            made[key] = function(v)
+        return made[key]
+
+    return call
 
 
 def _directions(size: int, seed: int) -> Vector:
-    """The vectors to check along. Random ones have no number below a half in magnitude, and none above one."""
+    """The vectors to check along; the last is none that hides a rule which is not linear.
+
+    Random ones have no number below a half in magnitude, and none above one.
+    """
+    last = np.cos(2.0 + np.arange(size))[None]
     if size <= _EVERY:
-        return np.eye(size)
+        return np.concatenate([np.eye(size), last])
     rng = np.random.default_rng(seed)
-    return np.asarray(rng.uniform(0.5, 1, (_SOME, size)) * rng.choice([-1.0, 1.0], (_SOME, size)))
+    return np.concatenate([rng.uniform(0.5, 1, (_SOME, size)) * rng.choice([-1.0, 1.0], (_SOME, size)), last])
 
 
 def _narrow(v: Vector, error: Callable[[Vector], float]) -> int:

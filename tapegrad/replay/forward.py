@@ -97,7 +97,7 @@ def push(e: Entry, bit: int, tangent: Tangent) -> Any:
     elif definition.reduces:
         ((key, t),) = found.items()
         t = _of_blocks(definition, key, t, y, args, kwargs, len(shape_of(e[3])))
-    elif definition.is_linear(found):
+    elif found.keys() <= definition.linear:
         t = _linear(definition, found, args, kwargs)
     elif found.keys() <= definition.multilinear:
         t = functools.reduce(added, [_with(definition, {k: filled(t)}, args, kwargs) for k, t in found.items()])
