@@ -15,12 +15,11 @@ import numpy as np
 from . import tree
 from .arguments import Arguments, name_leaves, varies
 from .errors import InputError, OutputError, TangentError, TreeError
-from .primitives.cotangent import zero
 from .primitives.partial import filled
 from .primitives.recording import collect, describe, finish, lower, seeds
 from .replay import backward, forward
 from .replay.table import ReadableTape
-from .tape import Entry, Frame
+from .tape import Entry, Frame, Index
 from .tracer import Spec, Tracer, dtype_of, is_inexact, shape_of, spec_of
 from .transforms import Transform, check_function, split_aux
 
@@ -30,8 +29,8 @@ P = ParamSpec("P")
 class Recording:
     """What a function did with its arguments: the tape of a frame that has ended, and where the outputs are on it.
 
-    `value` is the function's result and `aux` what came beside it; `outputs` has index (None where it does not
-    depend on the arguments) and spec of each leaf of the result, whose structure is None if it is a leaf itself.
+    `value` is the function's result, with these `leaves`, and `aux` what came beside it; `outputs` has index (None
+    where it does not depend on the arguments) and spec of each; `structure` is None if the result is a leaf itself.
     """
 
     def __init__(
@@ -58,6 +57,7 @@ class Recording:
             leaves, self.structure = take_apart(out)
             self.outputs = [_output(leaf, frame) for leaf in leaves]
             self.value = lower(frame, out, apart=True)
+            self.leaves, _ = take_apart(self.value)  # whatever the caller does with its containers
         finally:
             self.entries: list[Entry] = frame.close()
 
@@ -73,10 +73,9 @@ class Recording:
     def forth(self, tangents: dict[int, Any]) -> list[Any]:
         """The tangents of the leaves of the output, from those of the arguments by index, which it adds to."""
         forward.read(self.frame, self.entries, tangents)
-        leaves, _ = take_apart(self.value)
         return [
-            finish_tangent(leaf, None if index is None else tangents.get(index))
-            for leaf, (index, _) in zip(leaves, self.outputs)
+            _finish_tangent(leaf, None if index is None else tangents.get(index))
+            for leaf, (index, _) in zip(self.leaves, self.outputs)
         ]
 
 
@@ -94,69 +93,75 @@ def _output(leaf: Any, frame: Frame) -> tuple[int | None, Spec]:
         depends = leaf._scope.tape is frame.tape and leaf._scope.mask & frame.bit
         return (leaf._index if depends else None), leaf._spec
     if isinstance(leaf, (np.ndarray, np.generic, int, float, complex)):
-        return None, spec_of(leaf)
+        spec = spec_of(leaf)
+        if dtype_of(spec).kind in "fciub":
+            return None, spec
     raise OutputError(
-        f"{frame.name} needs a function that returns arrays; this one returned a {type(leaf).__name__}",
+        f"{frame.name} needs a function that returns numbers or arrays of them; this one returned {describe(leaf)}",
         "results may be numbers, arrays, and nests of these (list, tuple, dict, None, registered classes)",
         "return extras with has_aux=True",
     )
 
 
-def finish_tangent(leaf: Any, t: Any) -> Any:
-    """The tangent of an output as the caller gets it: like the output, zeros if there is none."""
-    if t is not None:
-        return finish(leaf, filled(t))
+def _finish_tangent(leaf: Any, t: Any) -> Any:
+    """The tangent of an output as the caller gets it: like the output, zeros if there is none, floats of integers."""
     if isinstance(leaf, Tracer) or is_inexact(leaf):
-        return zero(leaf._spec if isinstance(leaf, Tracer) else spec_of(leaf))
+        return finish(leaf, filled(t))
     return np.zeros(leaf.shape) if isinstance(leaf, np.ndarray) else 0.0
 
 
-def fit_tangents(name: str, tangents: Sequence[Any], primals: Sequence[Any], arguments: Arguments) -> dict[int, Any]:
+def fit_tangents(name: str, tangents: Sequence[Any], arguments: Arguments) -> dict[int, Any]:
     """The tangents that a caller passed, by the indices of the leaves that they belong to; raises unless they fit."""
-    if len(tangents) != len(primals):
+    if len(tangents) != len(arguments.chosen):
         raise TangentError(
-            f"{name} got {len(tangents)} tangents",
-            f"there are {len(primals)} primals",
-            "pass a tangent for each primal",
+            f"{name} got {len(tangents)} tangent{'s' * (len(tangents) != 1)}",
+            f"the number of arguments to differentiate by is {len(arguments.chosen)}",
+            "pass a tangent for each of them",
         )
     found: dict[int, Any] = {}
     rest = zip(arguments.indices, arguments.leaves)
-    for k, (tangent, structure, primal) in enumerate(zip(tangents, arguments.structures, primals)):
+    for number, structure, tangent in zip(arguments.chosen, arguments.structures, tangents):
         leaves, passed = take_apart(tangent)
         if passed != structure:
             raise TreeError(
-                f"{name} got a tangent of another structure than argument {k}",
-                f"argument {structure or describe(primal)}, tangent {passed or describe(tangent)}",
+                f"{name} got a tangent of another structure than argument {number}",
+                f"argument {structure or describe(next(rest)[1])}, tangent {passed or describe(tangent)}",
                 "pass a tangent for each leaf of the argument, in the same containers",
             )
         for j, (t, (index, leaf)) in enumerate(zip(leaves, rest)):
-            found[index] = _fit(t, leaf, lambda: f"{name} got a tangent for {_path(primal, k, j)}")  # noqa: B023
+            spec = entered_spec(leaf)
+            found[index] = fitted = _fit(t, spec)
+            if fitted is None:
+                path = tree.keystr(tree.leaves_with_path(tangent)[j][0])
+                raise TangentError(
+                    f"{name} got a tangent for argument {number}{path} of {describe(t)}",
+                    f"the argument has shape {shape_of(spec)}, dtype {dtype_of(spec)}",
+                    "pass a plain array of its shape, real if it is real",
+                )
     return found
 
 
-def _path(primal: Any, k: int, j: int) -> str:
-    return f"argument {k}{tree.keystr(tree.leaves_with_path(primal)[j][0])}"
+def entered_spec(leaf: Any) -> Spec:
+    """The spec of a leaf of an argument, once it is traced: integers of Python are floats."""
+    return leaf._spec if isinstance(leaf, Tracer) else float if type(leaf) is int else spec_of(leaf)
 
 
-def _fit(t: Any, leaf: Any, what: Callable[[], str]) -> Any:
-    spec = leaf._spec if isinstance(leaf, Tracer) else float if type(leaf) is int else spec_of(leaf)
-    if type(t) in (int, bool):
-        t = float(t)
-    given: Any = None
-    if isinstance(t, (Tracer, np.ndarray, np.generic, float, complex)):
-        given = t._spec if isinstance(t, Tracer) else spec_of(t)
+def _fit(t: Any, spec: Spec) -> Any:
+    """A tangent as one of an argument of this spec: cast to its width; None if it does not fit."""
+    if isinstance(t, Tracer):
+        given = t._spec
+    elif type(t) is np.ndarray or isinstance(t, (np.generic, int, float, complex)):
+        given = spec_of(t)
+    else:
+        return None
     if given == spec:
         return t
     want = dtype_of(spec)
-    if given is None or shape_of(given) != shape_of(spec) or dtype_of(given).kind not in ("fiub" + want.kind):
-        raise TangentError(
-            f"{what()} of {describe(t)}",
-            f"the argument has shape {shape_of(spec)}, dtype {want}",
-            "pass a tangent of its shape, real if it is real",
-        )
+    if shape_of(given) != shape_of(spec) or dtype_of(given).kind not in "fiub" + want.kind:
+        return None
     if isinstance(t, Tracer):
         return t if isinstance(spec, type) else t.astype(want)
-    return spec(t) if isinstance(spec, type) else np.asarray(t, want)[()] if not shape_of(spec) else t.astype(want)
+    return spec(t) if isinstance(spec, type) else np.asarray(t, want)[()]
 
 
 class _Map:
@@ -186,13 +191,9 @@ class _LinearMap(_Map):
 
     kind = "linear map"
 
-    def __init__(self, recording: Recording, primals: Sequence[Any]) -> None:
-        super().__init__(recording)
-        self.primals = primals
-
     def __call__(self, *tangents: Any) -> Any:
         of = self.recording
-        return put_together(of.forth(fit_tangents(of.frame.name, tangents, self.primals, of.arguments)), of.structure)
+        return put_together(of.forth(fit_tangents(of.frame.name, tangents, of.arguments)), of.structure)
 
     @property
     def transpose(self) -> _Pullback:
@@ -251,7 +252,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     (12.0, 4.0, 3.0)
     """
     of = Recording(fun, _name("linearize", fun), primals, has_aux=has_aux)
-    f_jvp = _LinearMap(of, primals)
+    f_jvp = _LinearMap(of)
     return (of.value, f_jvp, of.aux) if has_aux else (of.value, f_jvp)
 
 
@@ -280,28 +281,35 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
         if not isinstance(given, (tuple, list)):
             raise InputError(
                 f"{name} takes its primals and its tangents as tuples, and got a {type(given).__name__}",
-                f"the function has {describe(given)} as its only argument" if not tree.is_node(given) else "",
+                "a tuple has one of them for each argument of the function",
                 "write jvp(f, (x,), (v,))",
             )
+    return along(name, fun, primals, range(len(primals)), {}, tangents, has_aux)
+
+
+def along(
+    name: str, fun: Any, args: Sequence[Any], chosen: Sequence[int], words: Any, tangents: Sequence[Any], has_aux: bool
+) -> Any:
+    """What `jvp` gives, along the tangents of the chosen arguments."""
     aux: Any = None
     frame = Frame(name, watches=forward.watching)
     try:
         frame.open()
-        call = list(primals)
-        arguments = Arguments(frame, call, tuple(range(len(call))))
-        for index, t in fit_tangents(name, tangents, primals, arguments).items():
-            cast(Any, index).tangents = {**cast(Any, index).tangents, frame.bit: t}
-        out = fun(*call)
+        call, slot = list(args), Index.slot(frame.bit)
+        arguments = Arguments(frame, call, tuple(chosen))
+        for index, t in fit_tangents(name, tangents, arguments).items():
+            setattr(index, slot, t)
+        out = fun(*call, **words)
         del call, arguments
         if has_aux:
             out, aux = split_aux(out, name)
-            aux = lower(frame, aux)
+            aux = lower(frame, aux, apart=True)
+        value = lower(frame, out, apart=True)  # which finds what has ended
         leaves, structure = take_apart(out)
         made = []
         for leaf in leaves:
             index, _ = _output(leaf, frame)
-            made.append(finish_tangent(leaf, None if index is None else cast(Any, index).tangents.get(frame.bit)))
-        value = lower(frame, out)
+            made.append(_finish_tangent(leaf, None if index is None else getattr(index, slot)))
     finally:
         frame.close()
     tangent = put_together(made, structure)

@@ -29,12 +29,18 @@ Watch = Callable[[Entry], None]
 
 
 class Index(int):
-    """The index of a value that a watching frame depends on: it carries the value's tangents, by the bits of frames.
+    """The index of a value that depends on watching frames: its attributes are the tangents, one for each frame.
 
     So a tangent lives as long as the values and the entries that bear its index, and no longer.
     """
 
-    tangents: dict[int, Any] = {}  # noqa: RUF012  # never changed, but replaced
+    @classmethod
+    def slot(cls, bit: int) -> str:
+        """The name of the attribute that has the tangents of the frame with this bit; None where there is none."""
+        name = f"tangent_{bit}"
+        if not hasattr(cls, name):
+            setattr(cls, name, None)
+        return name
 
 _current: ContextVar[Tape | None] = ContextVar("tapegrad tape", default=None)
 
@@ -113,6 +119,8 @@ class Scope:
     def _watched(self, watches: list[Watch]) -> Watch:
         keep = self.mask & ~self.tape.watching
         append = self.tape.entries.append
+        if not keep and len(watches) == 1:
+            return watches[0]
 
         def record(entry: Entry) -> None:
             if keep:
@@ -234,8 +242,8 @@ class Frame:
             entries[self.start :] = [entry for entry in taken if entry[1] & keeping]
         if watching:
             for entry in entries[self.start :]:
-                if bit in getattr(entry[0], "tangents", ()):
-                    entry[0].tangents = {b: t for b, t in entry[0].tangents.items() if b != bit}
+                if type(entry[0]) is Index:
+                    setattr(entry[0], Index.slot(bit), None)
         return taken
 
     def outer_scope(self, mask: int) -> Scope:

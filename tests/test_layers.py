@@ -30,7 +30,7 @@ ORDER = """
     primitives.general  primitives.recording
     replay
     replay.backward
-    primitives.transpose  primitives.several  primitives.single
+    primitives.transpose  primitives.unary  primitives.binary  primitives.single  primitives.several
     primitives.define
     primitives.ufuncs
     replay.forward  replay.table

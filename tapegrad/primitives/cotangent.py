@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import CotangentError, TangentError
-from ..tracer import Spec, Tracer, dtype_of, shape_of, spec_of
+from ..tracer import NUMBERS, Spec, Tracer, dtype_of, shape_of, spec_of
 from .partial import Partial, filled, partial
 
 Axis = int | tuple[int, ...] | None
@@ -63,9 +63,13 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
     Another width is cast, a real argument gets the real part, and with `broadcasts` what is too large is
     summed. Anything else that does not fit raises CotangentError.
     """
-    if type(g) is Partial:
+    kind = type(g)
+    if kind is Tracer:
+        if g._spec is spec or g._spec == spec:
+            return g
+    elif kind is Partial:
         return _conform_partial(g.settle(), spec, name, argument, broadcasts)
-    if type(g) is np.ndarray:
+    if kind is np.ndarray:
         if broadcasts and type(spec) is tuple and g.dtype == spec[1]:  # most of what comes here
             if g.ndim == len(spec[0]) + 1 and g.shape[1:] == spec[0]:  # a bias
                 return np.add.reduce(g, 0)
@@ -121,17 +125,23 @@ def _conform_partial(g: Any, spec: Spec, name: str, argument: Any, broadcasts: b
 
 def stretch(t: Any, spec: Spec, name: str) -> Any:
     """The tangent `t` that a rule of `name` gave, as one of an answer of this spec: broadcast, of its width and kind."""
-    if t is None:
-        return None
-    if type(t) is Partial:
+    kind = type(t)
+    if kind is np.ndarray:
+        if (t.shape, t.dtype) == spec:
+            return t
+    elif kind is Tracer:
+        if t._spec is spec or t._spec == spec:
+            return t
+    elif t is None or kind is spec or NUMBERS.get(kind) is spec:
+        return t
+    elif kind is Partial:
         t = t.settle()
-    if type(t) is Partial:
+        if type(t) is not Partial:
+            return stretch(t, spec, name)
         shape = shape_of(spec)
         if np.shape(t.value) == shape:
             return Partial(stretch(t.value, spec, name), t.support)
         return partial(stretch(t.value, spec, name), np.broadcast_to(t.support, shape))
-    if type(t) is np.ndarray and (t.shape, t.dtype) == spec:
-        return t
     if not isinstance(t, (Tracer, np.ndarray, np.generic, float, int, complex)):
         raise TangentError(
             f"the rule of {name} gave {_kind(t)} as a tangent",

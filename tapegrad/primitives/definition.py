@@ -44,6 +44,7 @@ class Definition:
         self.made: set[Key] = set()  # of the rules: those that were made from rules that go forward
         self.turn: Callable[[Definition, Key], Callable[..., Any]] | None = None  # makes them
         self.record: Callable[..., Any] = body  # makes any call, and records it
+        self.call: Callable[..., Any] = body  # makes the usual ones, sooner
         self.changed: Callable[[], None] = lambda: None  # called when there is a new rule
         self.plans: dict[Any, tuple[int, tuple[int, ...]]] = {}
         self.names: Sequence[str | None] = []  # of positional parameters; None where only the position counts

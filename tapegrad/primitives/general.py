@@ -23,7 +23,7 @@ from ..tape import Entry, Outer, Scope, union
 from ..tracer import TRACERS, NotLinear, Tracer, constant_of, dtype_of, is_inexact, shape_of, spec_of, tracer
 from .cotangent import conform
 from .definition import Definition
-from .forms import PUSH, form, scaled
+from .forms import form, scaled
 from .partial import filled
 from .rules import DROP, KEEP, SHAPE, Key, Placeholder, again, placeholder
 
@@ -47,8 +47,7 @@ def _push_pick(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
     return None if parts is None else parts[e[5]]
 
 
-PICK = form("output", _pull_pick, lambda e, scopes: e)
-PUSH[PICK] = _push_pick
+PICK = form("output", _pull_pick, lambda e, scopes: e, push=_push_pick)
 
 
 def make_form(definition: Definition) -> int:

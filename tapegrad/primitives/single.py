@@ -16,10 +16,11 @@ import numpy as np
 
 from ..tape import Entry, Outer
 from ..tracer import Tracer, is_inexact, spec_of, tracer
-from .cotangent import conform
+from .cotangent import conform, stretch
 from .definition import Definition
 from .forms import View, form
 from .general import LEAVES, make_record, note_view
+from .partial import Partial
 from .rules import KEEP, SHAPE, Placeholder, again
 
 _ndarray = np.ndarray
@@ -81,7 +82,13 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
         y, x = Placeholder(spec) if show_y else y, Placeholder(sp) if show_x else x
         return y, (x, *settings), {}, ((0, 0, 0, p, mask, sp),), None
 
-    quick = form(name, pull, lift, definition, view)
+    def push(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
+        t = tangent(e[4])
+        if t is None or type(t) is Partial:
+            return t and NotImplemented
+        return stretch(record(t, e[8]) if type(t) is Tracer else body(t, *e[8]), e[3], name)
+
+    quick = form(name, pull, lift, definition, view, push if definition.linear and not definition.scatters else None)
 
     bare = tails[1] if count else ()
     if refused and bare is not None and any([bare[k] is not default for k, default in refused]):

@@ -12,11 +12,13 @@ import numpy as np
 
 from ..errors import PrimitiveError
 from ..tracer import DIRECT, FUNCTIONS, UFUNCS, Tracer, constant_of, plain
+from .binary import binary
 from .define import dress, has_tracer
 from .definition import Definition
-from .forms import binary, edge, quick, unary
+from .forms import edge, quick
 from .general import LEAVES, make_form, make_record
 from .rules import OF_SHAPE
+from .unary import unary
 
 _OPTIONS = frozenset({"casting", "dtype", "order", "signature", "subok"})  # of a ufunc, that its rules need not know
 
@@ -113,7 +115,7 @@ def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., 
     for name in _ATTRIBUTES:
         setattr(call, name, getattr(ufunc, name))
     call.operator = operator  # type: ignore[attr-defined]
-    DIRECT[ufunc] = short
+    DIRECT[ufunc] = definition.call = short
     UFUNCS[ufunc] = call
     return dress(call, definition, ufunc)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from ..primitives.general import apply_all, apply_rule, leaves_of
 from ..primitives.partial import Partial, filled, partial, unhurt, within
 from ..primitives.rules import Key
 from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
-from ..tape import Entry, Frame, Outer, Watch
+from ..tape import Entry, Frame, Index, Outer, Watch
 from ..tracer import NotLinear, shape_of
 
 Tangent = Callable[[int], Any]  # of the value that has an index; None for 0
@@ -33,21 +35,32 @@ def watching(frame: Frame) -> Watch:
     """What reads each entry as it is recorded, and gives its index the tangent."""
     bit = frame.bit
     outer, scopes = bit - 1, Outer(frame)
-
-    def tangent(index: Any) -> Any:
-        return index.tangents.get(bit)
+    run = _ignoring().run
+    slot = Index.slot(bit)
+    tangent = attrgetter(slot)
 
     def watch(e: Entry) -> None:
         try:
-            with np.errstate(all="ignore"):
-                t = push(LIFT[e[2]](e, scopes) if e[1] & outer else e, bit, tangent)
+            if e[1] & outer:
+                e = LIFT[e[2]](e, scopes)
+            quick = PUSH[e[2]]
+            t = NotImplemented if quick is None else run(quick, e, bit, tangent)
+            if t is NotImplemented:
+                t = run(push, e, bit, tangent)
         except Exception as error:
             error.add_note(f"tapegrad: on the way forward through {NAMES[e[2]]} in {frame.name}")
             raise
         if t is not None:
-            e[0].tangents = {**e[0].tangents, bit: t}
+            setattr(e[0], slot, t)
 
     return watch
+
+
+def _ignoring() -> Context:
+    """A context in which NumPy keeps silent; to run in it costs less than to enter `errstate` each time."""
+    context = copy_context()
+    context.run(np.seterr, all="ignore")
+    return context
 
 
 def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> None:
@@ -69,16 +82,20 @@ def _read(entries: Sequence[Entry], tangents: dict[int, Any], bit: int, scopes: 
                 _read(stretch, tangents, bit, scopes)
                 t: Any = [tangent(index) for index in outputs]
             else:
-                t = push(LIFT[e[2]](e, scopes) if e[1] & outer else e, bit, tangent)
+                if e[1] & outer:
+                    e = LIFT[e[2]](e, scopes)  # noqa: PLW2901
+                quick = PUSH[e[2]]
+                t = NotImplemented if quick is None else quick(e, bit, tangent)
+                if t is NotImplemented:
+                    t = push(e, bit, tangent)
             if t is not None:
                 tangents[e[0]] = t
 
 
 def push(e: Entry, bit: int, tangent: Tangent) -> Any:
-    """The tangent of the answer of an entry, a list of them if it has several outputs; None for 0."""
+    """The tangent of the answer of any call, a list of them if it has several outputs; None for 0."""
     definition = DEFINITIONS[e[2]]
-    if definition is None:
-        return PUSH[e[2]](e, bit, tangent)
+    assert definition is not None
     y, args, kwargs, edges, outputs = VIEW[e[2]](e)
     found: Tangents = {}
     for key, leaf, leaves, parent, mask, _ in edges:
