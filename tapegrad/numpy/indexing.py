@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any
 
@@ -10,10 +11,10 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..primitives.define import array_function, composed, internal
 from ..primitives.definition import Definition
-from ..primitives.forms import QUICK, binary
+from ..primitives.binary import binary
+from ..primitives.forms import QUICK
 from ..primitives.general import make_form, make_record, note_view
 from ..primitives.partial import Partial, partial
-from ..primitives.rules import Placeholder
 from ..tape import Entry
 from ..tracer import Tracer, plain
 from .elementwise import refuse_out
@@ -57,30 +58,81 @@ def _get_rule(g: Any, _y: Any, _x: Any, index: Any) -> Any:
     return partial((scatter if isinstance(g, Tracer) else _scatter)(g, index, _x.shape), picked)
 
 
+class _Picks:
+    """What an array gets from picks of it, put together when it is read: k picks of n numbers cost n + k."""
+
+    def __init__(self, spec: Any, base: Any) -> None:
+        self.spec = spec
+        self.base = base  # what it got from elsewhere
+        self.buffer: Any = None
+        self.indices: list[Any] = []
+        self.traced: list[tuple[Any, Any]] = []  # and their indices
+
+    def add(self, g: Any, index: Any) -> None:
+        """Add ḡ at an index."""
+        self.indices.append(index)
+        if isinstance(g, Tracer):
+            self.traced.append((g, index))
+            return
+        if self.buffer is None:
+            self.buffer = np.zeros(*self.spec)
+        if _is_basic(index):
+            self.buffer[index] += g
+        else:
+            np.add.at(self.buffer, index, g)
+
+    def filled(self) -> Any:
+        """The whole of it."""
+        parts = [part for part in (self.base, self.buffer) if part is not None]
+        if len(self.traced) == 1:
+            parts.append(scatter(*self.traced[0], self.spec[0]))
+        elif self.traced:
+            gs, indices = zip(*self.traced)
+            parts.append(_scatter_all(list(gs), indices, self.spec[0]))
+        return functools.reduce(operator.add, parts)
+
+    def settle(self) -> Any:
+        """The whole of it, with holes where nothing came."""
+        if self.base is not None:
+            return self.filled()
+        picked = np.zeros(self.spec[0], bool)
+        for index in self.indices:
+            picked[index] = True
+        return partial(self.filled(), picked)
+
+
+@internal(nondiff=("indices", "shape"), linear=("gs",), scatters=True)
+def _scatter_all(gs: Any, indices: Any, shape: tuple[int, ...]) -> Any:
+    made = np.zeros(shape, np.result_type(*gs))
+    for g, index in zip(gs, indices):
+        if _is_basic(index):
+            made[index] += g
+        else:
+            np.add.at(made, index, g)
+    return made
+
+
+_scatter_all.defvjp("gs")(lambda g, _y, _gs, indices, shape: [g[index] for index in indices])
+
+
 def _pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
-    """Add ḡ to what the array has got so far, in place: k picks of n numbers cost n + k."""
+    """Put ḡ to what the array has got so far."""
     _, _, _, _, p, spec, _, _, index = e
     held = cots[p]
-    if isinstance(g, Tracer) or isinstance(held, Tracer) or (type(held) is Partial and held.support is not None):
-        r = _get_rule(g, None, Placeholder(spec), index)
-        cots[p] = r if held is None else held if r is None else held + r
+    if type(held) is Partial and type(held.parts) is _Picks:
+        held.parts.add(g, index)
         return
-    if type(held) is not Partial:
-        made = (np.zeros(*spec), None, []) if held is None else (np.array(held, spec[1]), None)
-        cots[p] = held = Partial(*made)
-    if _is_basic(index):
-        held.value[index] += g
-    else:
-        np.add.at(held.value, index, g)
-    if held.picks is not None:
-        held.picks.append(index)
+    picks = _Picks(spec, None if type(held) is Partial else held)
+    picks.add(g, index)
+    made = Partial(None, None, picks)
+    cots[p] = held + made if type(held) is Partial else made
 
 
 _definition = Definition(_get, "getitem", constants=("index",), linear=(0,))
 _definition.add(0, _get_rule)
 _definition.add(1, lambda g, _y, _x, _index: None)
 _definition.record = make_record(_definition, make_form(_definition), _get)
-_pick = binary(_definition, QUICK | _BASIC | {tuple}, _pull)(operator.getitem, _definition.record)[0]
+_definition.call = _pick = binary(_definition, QUICK | _BASIC | {tuple}, _pull)(operator.getitem, _definition.record)[0]
 
 
 def getitem(x: Tracer, index: Any) -> Any:

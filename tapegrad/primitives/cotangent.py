@@ -120,7 +120,8 @@ def _conform_partial(g: Any, spec: Spec, name: str, argument: Any, broadcasts: b
     if shape != shape_of(spec):  # what was broadcast is summed over what it went to
         counts = _sum_to(np.broadcast_to(support, shape).astype(np.intp), shape_of(spec)) if broadcasts else 1
         return partial(conform(filled(g), spec, name, argument, broadcasts), np.greater(counts, 0))
-    return Partial(conform(g.value, spec, name, argument), support)
+    value = conform(g.value, spec, name, argument)
+    return g if value is g.value else Partial(value, support)
 
 
 def stretch(t: Any, spec: Spec, name: str) -> Any:

@@ -20,41 +20,38 @@ _INTEGERS: dict[Any, Any] = {np.dtype(np.float64): np.int64, np.dtype(np.float32
 class Partial:
     """A cotangent or tangent `value` that counts only where `support` is true; elsewhere it may hold anything.
 
-    `support` is plain, never all true or all false, and broadcasts to the shape of `value`. One that a
-    reading builds from picks has no support yet, but what was picked: `value` is its own, and 0 elsewhere.
+    `support` is plain, an array that is neither all true nor all false, and broadcasts to the shape of `value`.
+    One that is still being put together has `parts` instead, whose `filled()` and `settle()` tell what it is.
     """
 
-    __slots__ = ("picks", "support", "value")
+    __slots__ = ("parts", "support", "value")
     __array_ufunc__ = None
 
-    def __init__(self, value: Any, support: Any, picks: list[Any] | None = None) -> None:
+    def __init__(self, value: Any, support: Any, parts: Any = None) -> None:
         self.value = value
         self.support = support
-        self.picks = picks  # None if everything was, in one way or another
+        self.parts = parts
 
     def settle(self) -> Any:
-        """The same with its support known, or the plain value where it has no holes."""
-        if self.support is not None:
-            return self
-        if self.picks is None:
-            return self.value
-        support = np.zeros(np.shape(self.value), bool)
-        for index in self.picks:
-            support[index] = True
-        return partial(self.value, support)
+        """The same with value and support, the plain value where it has no holes, None where it has nothing else."""
+        return self if self.parts is None else self.parts.settle()
 
     def __add__(self, other: Any) -> Any:
         if type(other) is not Partial:
             return filled(self) + other
         a, b = self.settle(), other.settle()
+        if a is None or b is None:
+            return b if a is None else a
         if type(a) is not Partial or type(b) is not Partial:
             return filled(a) + filled(b)
+        if a.support is b.support:
+            return Partial(a.value + b.value, a.support)
         return partial(filled(a) + filled(b), a.support | b.support)
 
     __radd__ = __add__
 
     def __repr__(self) -> str:
-        return f"Partial({self.value}, {self.support})"
+        return f"Partial({self.value}, {self.support})" if self.parts is None else f"Partial of {self.parts}"
 
 
 def partial(value: Any, support: Any) -> Any:
@@ -63,22 +60,27 @@ def partial(value: Any, support: Any) -> Any:
     A rule of a function that selects returns this. `support` is a plain boolean, or an array of them that
     broadcasts with `value`.
     """
+    if type(support) is not np.ndarray:
+        return value if support else None
     chosen = np.count_nonzero(support)
-    if chosen == np.size(support):
+    if chosen == support.size:
         return value
     if not chosen:
         return None
-    shape = np.broadcast_shapes(np.shape(value), np.shape(support))
-    return Partial(value if np.shape(value) == shape else np.broadcast_to(value, shape), support)
+    shape = np.shape(value)
+    if shape != support.shape:
+        full = np.broadcast_shapes(shape, support.shape)
+        value = value if shape == full else np.broadcast_to(value, full)
+    return Partial(value, support)
 
 
 def filled(c: Any) -> Any:
     """A cotangent or tangent with zeros in its holes."""
     if type(c) is not Partial:
         return c
+    if c.parts is not None:
+        return c.parts.filled()
     value, support = c.value, c.support
-    if support is None:
-        return value
     if type(value) is np.ndarray and (integer := _INTEGERS.get(value.dtype)):  # 9 times faster than where
         return np.multiply(value.view(integer), support, dtype=integer).view(value.dtype)
     return np.where(support, value, 0)
@@ -90,7 +92,9 @@ def within(c: Any, support: Any) -> Any:
         return c
     if type(c) is Partial:
         c = c.settle()
-    return partial(c.value, c.support & support) if type(c) is Partial else partial(c, support)
+    if type(c) is not Partial:
+        return partial(c, support)
+    return c if c.support is support else partial(c.value, c.support & support)
 
 
 def unhurt(y: Any, support: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context, copy_context
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
     outer = bit - 1
     pop = entries.pop
     pull = PULL
+    silent: Any = None
     cots[-1] = entries
     e: Entry = ()
     try:
@@ -35,7 +37,8 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
                 if g is not None:
                     cots[e[0]] = None
                     if type(g) is Partial:
-                        pull_partial(g, e, cots, bit)
+                        silent = silent or ignoring()
+                        silent.run(pull_partial, g, e, cots, bit)
                     else:
                         pull[e[2]](g, e, cots, bit)
         else:
@@ -49,13 +52,21 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
                         if e[1] & outer:
                             e = lift[e[2]](e, scopes)
                         if type(g) is Partial:
-                            pull_partial(g, e, cots, bit)
+                            silent = silent or ignoring()
+                            silent.run(pull_partial, g, e, cots, bit)
                         else:
                             pull[e[2]](g, e, cots, bit)
     except Exception as error:
         error.add_note(f"tapegrad: on the way back through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}")
         raise
     cots[-1] = None
+
+
+def ignoring() -> Context:
+    """A context in which NumPy keeps silent; to run in it costs less than to enter `errstate` each time."""
+    context = copy_context()
+    context.run(np.seterr, all="ignore")
+    return context
 
 
 def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
@@ -71,26 +82,25 @@ def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
         return
     y, args, kwargs, edges, _ = VIEW[e[2]](e)
     y = unhurt(y, g.support)
-    with np.errstate(all="ignore"):
-        for key, leaf, leaves, parent, mask, spec in edges:
-            if not mask & bit:
-                continue
-            rule = definition.rules[key].call
-            if definition.elementwise:
-                if definition.scales and len(edges) == 1:
-                    r = within(scaled(rule, args[1 - key], g.value, y, *args), g.support)
-                else:
-                    r = within(apply_rule(rule, g.value, y, args, kwargs), g.support)
-            elif definition.reduces:
-                support = spread(np.broadcast_to(g.support, np.shape(y)), shape_of(spec), definition.axis(args, kwargs))
-                r = within(apply_rule(rule, g.value, y, args, kwargs), support)
-            else:  # linear, so it tells by itself where each element goes
-                everywhere = np.broadcast_to(g.support, np.shape(g.value)).astype(float)
-                r, there = [apply_rule(rule, c, y, args, kwargs) for c in (filled(g), everywhere)]
-                if leaves and r is not None:
-                    r, there = [leaves_of(c, leaves, definition.name, key)[leaf] for c in (r, there)]
-                r = within(r, filled(there) != 0)
-            if r is not None:
-                r = conform(r, spec, definition.name, key, definition.elementwise)
-                c = cots[parent]
-                cots[parent] = r if c is None else c + r
+    for key, leaf, leaves, parent, mask, spec in edges:
+        if not mask & bit:
+            continue
+        rule = definition.rules[key].call
+        if definition.elementwise:
+            if definition.scales and len(edges) == 1:
+                r = within(scaled(rule, args[1 - key], g.value, y, *args), g.support)
+            else:
+                r = within(apply_rule(rule, g.value, y, args, kwargs), g.support)
+        elif definition.reduces:
+            support = spread(np.broadcast_to(g.support, np.shape(y)), shape_of(spec), definition.axis(args, kwargs))
+            r = within(apply_rule(rule, g.value, y, args, kwargs), support)
+        else:  # linear, so it tells by itself where each element goes
+            everywhere = np.broadcast_to(g.support, np.shape(g.value)).astype(float)
+            r, there = [apply_rule(rule, c, y, args, kwargs) for c in (filled(g), everywhere)]
+            if leaves and r is not None:
+                r, there = [leaves_of(c, leaves, definition.name, key)[leaf] for c in (r, there)]
+            r = within(r, filled(there) != 0)
+        if r is not None:
+            r = conform(r, spec, definition.name, key, definition.elementwise)
+            c = cots[parent]
+            cots[parent] = r if c is None else c + r

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from contextvars import Context, copy_context
 from operator import attrgetter
 from typing import Any
 
@@ -26,6 +25,7 @@ from ..primitives.rules import Key
 from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
 from ..tape import Entry, Frame, Index, Outer, Watch
 from ..tracer import NotLinear, shape_of
+from .backward import ignoring
 
 Tangent = Callable[[int], Any]  # of the value that has an index; None for 0
 Tangents = dict[Key, Any]  # of the arguments of a call; a list of those of the leaves, where one is a container
@@ -35,7 +35,7 @@ def watching(frame: Frame) -> Watch:
     """What reads each entry as it is recorded, and gives its index the tangent."""
     bit = frame.bit
     outer, scopes = bit - 1, Outer(frame)
-    run = _ignoring().run
+    run = ignoring().run
     slot = Index.slot(bit)
     tangent = attrgetter(slot)
 
@@ -54,13 +54,6 @@ def watching(frame: Frame) -> Watch:
             setattr(e[0], slot, t)
 
     return watch
-
-
-def _ignoring() -> Context:
-    """A context in which NumPy keeps silent; to run in it costs less than to enter `errstate` each time."""
-    context = copy_context()
-    context.run(np.seterr, all="ignore")
-    return context
 
 
 def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> None:
