@@ -24,13 +24,14 @@ class Partial:
     One that is still being put together has `parts` instead, whose `filled()` and `settle()` tell what it is.
     """
 
-    __slots__ = ("parts", "support", "value")
+    __slots__ = ("clean", "parts", "support", "value")
     __array_ufunc__ = None
 
     def __init__(self, value: Any, support: Any, parts: Any = None) -> None:
         self.value = value
         self.support = support
         self.parts = parts
+        self.clean = False  # whether the holes are known to hold zeros
 
     def settle(self) -> Any:
         """The same with value and support, the plain value where it has no holes, None where it has nothing else."""
@@ -80,10 +81,15 @@ def filled(c: Any) -> Any:
         return c
     if c.parts is not None:
         return c.parts.filled()
-    value, support = c.value, c.support
-    if type(value) is np.ndarray and (integer := _INTEGERS.get(value.dtype)):  # 9 times faster than where
-        return np.multiply(value.view(integer), support, dtype=integer).view(value.dtype)
-    return np.where(support, value, 0)
+    value = c.value
+    if not c.clean:
+        integer = _INTEGERS.get(value.dtype) if type(value) is np.ndarray else None
+        if integer is None:
+            value = np.where(c.support, value, 0)
+        else:  # 9 times faster than where
+            value = np.multiply(value.view(integer), c.support, dtype=integer).view(value.dtype)
+        c.value, c.clean = value, True
+    return value
 
 
 def within(c: Any, support: Any) -> Any:

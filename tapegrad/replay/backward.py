@@ -12,7 +12,9 @@ from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PULL, VIEW, scaled
 from ..primitives.general import apply_rule, leaves_of
 from ..primitives.partial import Partial, filled, unhurt, within
 from ..tape import Entry, Frame, Outer
-from ..tracer import shape_of
+from ..tracer import Tracer, shape_of
+
+_ARRAYS = (np.ndarray, Tracer)
 
 
 def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
@@ -81,21 +83,28 @@ def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
         PULL[e[2]](filled(g), e, cots, bit)
         return
     y, args, kwargs, edges, _ = VIEW[e[2]](e)
-    y = unhurt(y, g.support)
+    support = g.support
+    y = unhurt(y, support)
     for key, leaf, leaves, parent, mask, spec in edges:
         if not mask & bit:
             continue
         rule = definition.rules[key].call
         if definition.elementwise:
             if definition.scales and len(edges) == 1:
-                r = within(scaled(rule, args[1 - key], g.value, y, *args), g.support)
+                r = scaled(rule, args[1 - key], g.value, y, *args)
             else:
-                r = within(apply_rule(rule, g.value, y, args, kwargs), g.support)
+                r = apply_rule(rule, g.value, y, args, kwargs)
+            if r is g.value:
+                r = g
+            elif type(r) in _ARRAYS and r.shape == g.value.shape:
+                r = Partial(r, support)  # which is neither all true nor all false
+            else:
+                r = within(r, support)
         elif definition.reduces:
-            support = spread(np.broadcast_to(g.support, np.shape(y)), shape_of(spec), definition.axis(args, kwargs))
-            r = within(apply_rule(rule, g.value, y, args, kwargs), support)
+            block = spread(np.broadcast_to(support, np.shape(y)), shape_of(spec), definition.axis(args, kwargs))
+            r = within(apply_rule(rule, g.value, y, args, kwargs), block)
         else:  # linear, so it tells by itself where each element goes
-            everywhere = np.broadcast_to(g.support, np.shape(g.value)).astype(float)
+            everywhere = np.broadcast_to(support, np.shape(g.value)).astype(float)
             r, there = [apply_rule(rule, c, y, args, kwargs) for c in (filled(g), everywhere)]
             if leaves and r is not None:
                 r, there = [leaves_of(c, leaves, definition.name, key)[leaf] for c in (r, there)]
