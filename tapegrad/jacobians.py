@@ -6,17 +6,18 @@ shape of the one followed by that of the other.
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, cast
 
 import numpy as np
 
 from .arguments import Argnums, check_argnums, choose
-from .errors import InputError, OutputError
-from .linear import Recording, jvp, linearize, put_together, take_apart
-from .primitives.cotangent import zero
-from .primitives.recording import describe
-from .tracer import Spec, Tracer, dtype_of, shape_of, spec_of
+from .errors import InputError, OutputError, TangentError
+from .linear import Recording, along, entered_spec, fit_tangents, jvp, put_together
+from .primitives.recording import describe, seeds, zeros
+from .tracer import Spec, dtype_of, shape_of
 from .transforms import Transform, check_function, grad
 
 P = ParamSpec("P")
@@ -38,22 +39,17 @@ class _Jacobian(Transform[P, Any]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         call, words, chosen = choose(self.fun, self.argnums, args, kwargs, self.title)
         of = Recording(self.fun, self.title, call, chosen, words, self.has_aux)
-        inputs = [_spec(leaf) for leaf in of.arguments.leaves]
+        inputs = [entered_spec(leaf) for leaf in of.arguments.leaves]
         outputs = [spec for _, spec in of.outputs]
         backward = self._backward(of, inputs, outputs)
         table = (_rows if backward else _columns)(of, inputs, outputs)
-        made = put_together([self._tree(of, blocks) for blocks in table], of.structure)
+        made = put_together([_arrange(blocks, of, self.argnums) for blocks in table], of.structure)
         return (made, of.aux) if self.has_aux else made
-
-    def _tree(self, of: Recording, blocks: list[Any]) -> Any:
-        """The blocks of one output, in the structure of the arguments."""
-        parts = of.arguments.shape(blocks)
-        return parts[0] if isinstance(self.argnums, int) else tuple(parts)
 
     def _backward(self, of: Recording, inputs: list[Spec], outputs: list[Spec]) -> bool:
         """Whether to read backward; raises where the Jacobian would mean something else than the caller thinks."""
         complex_in, complex_out = _is_complex(inputs), _is_complex(outputs)
-        for leaf, spec in zip(take_apart(of.value)[0], outputs):
+        for leaf, spec in zip(of.leaves, outputs):
             if dtype_of(spec).kind not in "fc" or (self.holomorphic and dtype_of(spec).kind != "c"):
                 raise OutputError(
                     f"{self.title} needs a function that returns {'complex' if self.holomorphic else 'real'} numbers; "
@@ -81,8 +77,20 @@ class _Jacobian(Transform[P, Any]):
         return complex_in or not (forward or complex_out) if not self.holomorphic else not forward
 
 
-def _spec(leaf: Any) -> Spec:
-    return leaf._spec if isinstance(leaf, Tracer) else float if type(leaf) is int else spec_of(leaf)
+def _arrange(parts: list[Any], of: Recording, argnums: Argnums) -> Any:
+    """What belongs to each leaf of the arguments, in their structure."""
+    arguments = of.arguments.shape(parts)
+    return arguments[0] if isinstance(argnums, int) else tuple(arguments)
+
+
+def _check_real(of: Recording, why: str) -> None:
+    for leaf, (_, spec) in zip(of.leaves, of.outputs):
+        if dtype_of(spec).kind != "f":
+            raise OutputError(
+                f"{of.frame.name} needs a function that returns real numbers; this one returned {describe(leaf)}",
+                why,
+                "return floats, numpy.real of what is complex; has_aux=True for extras",
+            )
 
 
 def _is_complex(specs: Sequence[Spec]) -> bool:
@@ -90,7 +98,7 @@ def _is_complex(specs: Sequence[Spec]) -> bool:
 
 
 def _size(specs: Sequence[Spec]) -> int:
-    return sum(int(np.prod(shape_of(spec))) for spec in specs)
+    return sum([math.prod(shape_of(spec)) for spec in specs])
 
 
 def _basis(spec: Spec) -> Iterator[Any]:
@@ -124,7 +132,7 @@ def _rows(of: Recording, inputs: list[Spec], outputs: list[Spec]) -> list[list[A
     for index, spec in of.outputs:
         units = _basis(spec)
         if index is None:  # nothing to read
-            read = [[zero(sp) for sp in inputs] for _ in units]
+            read = [[zeros(leaf) for leaf in of.arguments.leaves] for _ in units]
         else:
             read = [of.back([(index, unit)]) for unit in units]
         table.append([_join([row[k] for row in read], shape_of(spec), False, sp) for k, sp in enumerate(inputs)])
@@ -133,9 +141,7 @@ def _rows(of: Recording, inputs: list[Spec], outputs: list[Spec]) -> list[list[A
 
 def _columns(of: Recording, inputs: list[Spec], outputs: list[Spec]) -> list[list[Any]]:
     """The blocks by output and input, from a forward reading for each input."""
-    columns = [
-        [of.forth({index: unit}) for unit in _basis(spec)] for index, spec in zip(of.arguments.indices, inputs)
-    ]
+    columns = [[of.forth({index: unit}) for unit in _basis(spec)] for index, spec in zip(of.arguments.indices, inputs)]
     return [
         [_join([column[k] for column in read], shape_of(sp), True, out) for read, sp in zip(columns, inputs)]
         for k, out in enumerate(outputs)
@@ -195,13 +201,15 @@ class _Hessian(Transform[P, Any]):
     def __init__(self, fun: Callable[P, Any], argnums: Argnums, has_aux: bool, holomorphic: bool) -> None:
         super().__init__(fun, "hessian")
         self.options = check_argnums(argnums, "hessian"), has_aux, holomorphic
+        gradient = _Jacobian(fun, *self.options, "jacrev")
+        self.steps = _Jacobian(gradient, *self.options, "jacfwd")
+        gradient.title = self.steps.title = self.title
 
     def __reduce__(self) -> Any:
         return type(self), (self.fun, *self.options)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        gradient = _Jacobian(self.fun, *self.options, "jacrev")
-        return _Jacobian(gradient, *self.options, "jacfwd")(*args, **kwargs)
+        return self.steps(*args, **kwargs)
 
 
 def hessian(
@@ -224,29 +232,29 @@ class _Product(Transform[Any, Any]):
 
     def __init__(self, fun: Callable[..., Any], argnums: Argnums, has_aux: bool, kind: str) -> None:
         super().__init__(fun, kind)
+        cast(Any, self).__signature__ = inspect.signature(lambda *args, **kwargs: None)  # not that of the function
         self.argnums = check_argnums(argnums, kind)
         self.has_aux = has_aux
 
-    def _choose(self, args: tuple[Any, ...], kwargs: Any) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
-        """The function of the chosen arguments alone, these, and the parts of the vector."""
+    def _choose(self, args: Sequence[Any], kwargs: Any) -> tuple[Any, Any, Any, Any]:
+        """The call, which of its arguments are chosen, and the vector's part for each of them."""
         if len(args) < 2:
             raise InputError(
-                f"{self.title} got {len(args)} arguments",
+                f"{self.title} got {len(args)} argument{'s' * (len(args) != 1)}",
                 "it takes those of the function, and then the vector",
                 f"write {self.title}(x, v)",
             )
         *primals, v = args
-        call, words, chosen = choose(self.fun, self.argnums, tuple(primals), kwargs, self.title)
-        vector = (v,) if isinstance(self.argnums, int) else v
-
-        def of_chosen(*parts: Any) -> Any:
-            every = list(call)
-            for k, part in zip(chosen, parts):
-                every[k] = part
-            return cast(Any, self.fun)(*every, **words)
-
-        of_chosen.__name__ = getattr(self.fun, "__name__", type(self.fun).__name__)
-        return of_chosen, tuple([call[k] for k in chosen]), vector
+        call, words, chosen = choose(self.fun, self.argnums, primals, kwargs, self.title)
+        if isinstance(self.argnums, int):
+            return call, words, chosen, (v,)
+        if not isinstance(v, (tuple, list)):
+            raise TangentError(
+                f"{self.title} got a {type(v).__name__} for its vector",
+                f"it was made with argnums={self.argnums}",
+                "pass a tuple, with a part for each argument",
+            )
+        return call, words, chosen, v
 
 
 class _HessianProduct(_Product):
@@ -257,10 +265,10 @@ class _HessianProduct(_Product):
         return type(self), (self.fun, self.argnums, self.has_aux)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        fun, primals, vector = self._choose(args, kwargs)
-        which = 0 if isinstance(self.argnums, int) else tuple(range(len(primals)))
-        made = jvp(grad(fun, which, self.has_aux), primals, vector, self.has_aux)
-        return made[1:] if self.has_aux else made[1]
+        call, words, chosen, vector = self._choose(args, kwargs)
+        gradient = grad(self.fun, self.argnums, self.has_aux)
+        _, *made = along(self.title, gradient, call, chosen, words, vector, self.has_aux)
+        return tuple(made) if self.has_aux else made[0]
 
 
 def hvp(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -292,14 +300,14 @@ class _GaussNewtonProduct(_Product):
         return type(self), (self.fun, self.loss, self.argnums, self.has_aux)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        fun, primals, vector = self._choose(args, kwargs)
-        value, f_jvp, *aux = linearize(fun, *primals, has_aux=self.has_aux)
-        u = f_jvp(*vector)
+        call, words, chosen, vector = self._choose(args, kwargs)
+        of = Recording(self.fun, self.title, call, chosen, words, self.has_aux)
+        _check_real(of, "the Gauss-Newton matrix is that of a real function")
+        u = put_together(of.forth(fit_tangents(self.title, vector, of.arguments)), of.structure)
         if self.loss is not None:
-            u = jvp(grad(self.loss), (value,), (u,))[1]
-        products = f_jvp.transpose(u)
-        made = products[0] if isinstance(self.argnums, int) else products
-        return (made, *aux) if self.has_aux else made
+            _, u = jvp(grad(self.loss), (of.value,), (u,))
+        made = _arrange(of.back([*seeds(self.title, u, of.structure, of.outputs)]), of, self.argnums)
+        return (made, of.aux) if self.has_aux else made
 
 
 def gnvp(
@@ -335,16 +343,9 @@ class _ElementwiseGrad(Transform[P, Any]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         call, words, chosen = choose(self.fun, self.argnums, args, kwargs, self.title)
         of = Recording(self.fun, self.title, call, chosen, words, self.has_aux)
-        for leaf, (_, spec) in zip(take_apart(of.value)[0], of.outputs):
-            if dtype_of(spec).kind != "f":
-                raise OutputError(
-                    f"{self.title} needs a function that returns real numbers; this one returned {describe(leaf)}",
-                    "it is the derivative of each number by the one in its place",
-                    "take numpy.real of the result; jacrev(f, holomorphic=True) differentiates by complex numbers",
-                )
+        _check_real(of, "it is the derivative of each number by the one in its place")
         ones = [(i, np.ones(*spec) if isinstance(spec, tuple) else 1.0) for i, spec in of.outputs if i is not None]
-        parts = of.arguments.shape(of.back(ones))
-        made = parts[0] if isinstance(self.argnums, int) else tuple(parts)
+        made = _arrange(of.back(ones), of, self.argnums)
         return (made, of.aux) if self.has_aux else made
 
 

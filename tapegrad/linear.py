@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, cast
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -308,8 +308,8 @@ def along(
         leaves, structure = take_apart(out)
         made = []
         for leaf in leaves:
-            index, _ = _output(leaf, frame)
-            made.append(_finish_tangent(leaf, None if index is None else getattr(index, slot)))
+            at, _ = _output(leaf, frame)
+            made.append(_finish_tangent(leaf, None if at is None else getattr(at, slot)))
     finally:
         frame.close()
     tangent = put_together(made, structure)

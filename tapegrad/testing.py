@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from . import tree
 from .errors import CotangentError, GradientCheckError, InputError, TreeError
-from .tracer import is_inexact
 from .linear import jvp, linearize, vjp
+from .tracer import is_inexact
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 Reading = Callable[[Vector, Vector], float]  # (c, u) -> c · Ju for the matrix J of the derivatives
@@ -39,9 +39,12 @@ def check_grads(
     """Check the derivatives of `f` at `args` against finite differences: an error unless they agree.
 
     Every entry of every output is checked by every entry of every argument, complex ones by real and imaginary part;
-    where there are more than 64 numbers, a few random directions. The next order is that of the function from arguments
-    and a cotangent to the cotangents of the arguments. Besides, `f` must give the same value when called, called again
-    and differentiated, and leave its arguments alone; a cotangent must have type, shape and dtype of its argument.
+    where there are more than 64 numbers, a few random directions. Forward and backward reading must agree with one
+    another to more digits, ⟨c, Ju⟩ = ⟨Jᵀc, u⟩ up to ε^(2/3). The next order is that of the function from arguments and
+    a tangent to the tangent of the outputs, and of that from arguments and a cotangent to the cotangents of the
+    arguments, each of them in each mode: forward over reverse, and reverse over forward, too. Besides, `f` must give
+    the same value when called, called again and differentiated, and leave its arguments alone; a tangent must have
+    type, shape and dtype of its output, be it from `jvp` or `linearize`, a cotangent those of its argument.
 
     At a kink, finite differences give the mean of the slopes on the two sides, which is 0 for `abs` at 0. Only order 1
     can be checked there, and a rule that chooses one side fails. A jump, an infinite slope and nan fail, too.
@@ -51,14 +54,15 @@ def check_grads(
         args: a tuple of arrays, numbers, or nests of these. A Python int counts as float; what cannot be
             differentiated by (arrays of integers, strings, None, ...) is passed on as it is.
         order: how many times to differentiate, at least 1.
-        modes: the readings to check. There is "rev", the backward one.
+        modes: the readings to check: "fwd", the forward one, and "rev", the backward one. Name "rev" alone for a
+            function with a rule that is no linear map of the cotangent to go forth by.
         atol, rtol: a derivative d may be off by `atol + rtol * abs(d)`, and by what the rounding of `f` explains.
             Both are √ε of the coarsest dtype if not given: 1.5e-8 in float64, 3.5e-4 in float32, 0.03 in float16.
         eps: the step h for arguments up to 1 (it grows with larger ones), instead of those that would be tried.
         kwargs: keyword arguments for `f`, not differentiated by.
 
     Raises:
-        GradientCheckError: an AssertionError that tells order and entries, what came and what was expected.
+        GradientCheckError: an AssertionError that tells order, mode and entries, what came and what was expected.
         InputError: nothing to differentiate by; an unknown mode or order.
 
     >>> import numpy as np
@@ -67,7 +71,7 @@ def check_grads(
     >>> check_grads(lambda x: x * stop_gradient(x), (np.array([3.0, 0.0]),))
     Traceback (most recent call last):
         ...
-    tapegrad.errors.GradientCheckError: <lambda>, order 1: wrong derivative of output[0] by argument 0[0]
+    tapegrad.errors.GradientCheckError: <lambda>, order 1, fwd: wrong derivative of output[0] by argument 0[0]
       got 3, expected 6 by finite differences: off by -3, tolerance 1e-07
       hint: look at the rules between the two; where the function is not smooth, move the arguments
     """
@@ -94,6 +98,11 @@ def _own(leaf: Any) -> Any:
 
 def _varies(leaf: Any) -> bool:
     return type(leaf) is int or is_inexact(leaf)
+
+
+def _flat(leaf: Any) -> Any:
+    """A tangent of an output: like it, and a float where it does not vary."""
+    return leaf if is_inexact(leaf) else np.zeros(leaf.shape) if isinstance(leaf, np.ndarray) else 0.0
 
 
 class _Space:
@@ -221,13 +230,11 @@ class _Level:
     def differ(
         self, read: Reading, c: Vector, u: Vector, slope: Vector, other: Reading | None = None
     ) -> tuple[float, float, float] | None:
-        """What a reading gives for c and u, what the slope along u (or the other) does, and by how much they may differ.
-
-        None if they agree.
-        """
+        """What a reading gives for c and u, and the slope along u or the other, and the tolerance if they differ."""
         got, want = read(c, u), other(c, u) if other else _dot(c, slope[0])
         if other:
-            tolerance = self.tight[0] + self.tight[1] * _dot(np.abs(c), np.abs(slope[0]))
+            atol, rtol = self.tight
+            tolerance = atol * np.abs(c).sum() * np.abs(u).sum() + rtol * _dot(np.abs(c), np.abs(slope[0]))
         else:
             tolerance = self.atol + self.rtol * abs(want) + _dot(np.abs(c), slope[1])
         return None if abs(got - want) <= tolerance else (got, want, tolerance)
@@ -282,35 +289,34 @@ def _forward(level: _Level) -> _Mode:
     f, outputs = level.f, level.outputs
     call, primals = _traced(f, level.args)
     given = _Space(primals, [f"tangent of {name}" for _, name in level.inputs.varying])
-    like = [leaf if is_inexact(leaf) else np.zeros(np.shape(leaf))[()] for leaf in outputs.leaves]
-    made = _Space(outputs.structure.unflatten(like), [f"tangent of {name}" for name in outputs.names])
+    names = [f"tangent of {name}" for name in outputs.names]
     linear = linearize(call, *primals)[1]
 
+    @_once
     def push(u: Vector) -> Vector:
-        value, tangents = jvp(call, primals, given.tree(u))
+        value, made = jvp(call, primals, given.tree(u))
         level.same(value, outputs, *_DIFFERENTIATED, "fwd")
-        level.same(tangents, made, "tangents unlike the outputs", _BUG, "fwd", like=True)
-        first = _Space(tangents, made.names)
-        level.same(linear(*given.tree(u)), first, "another tangent by linearize than by jvp", _BUG, "fwd")
-        return made.vector(tangents)
+        level.same(made, _Space(tree.map(_flat, value), names), "tangents unlike the outputs", _BUG, "fwd", like=True)
+        level.same(linear(*given.tree(u)), _Space(made, names), "another tangent by linearize", _BUG, "fwd")
+        return outputs.vector(made)
 
     def forth(*args: Any) -> Any:
         call, primals = _traced(f, args[:-1])
         return jvp(call, primals, args[-1])[1]
 
-    push = _once(push)
-    return _Mode(lambda c, u: _dot(c, push(u)), forth, given, made.names)
+    return _Mode(lambda c, u: _dot(c, push(u)), forth, given, names)
 
 
 def _reverse(level: _Level) -> _Mode:
     """The backward reading; the next order is the function (arguments, cotangent) -> cotangents of the arguments."""
     f, outputs = level.f, level.outputs
     call, primals = _traced(f, level.args)
-    given = _Space(level.outputs.structure.unflatten(outputs.leaves), [f"cotangent of {name}" for name in outputs.names])
+    given = _Space(outputs.structure.unflatten(outputs.leaves), [f"cotangent of {name}" for name in outputs.names])
     made = _Space(primals, [f"cotangent of {name}" for _, name in level.inputs.varying])
     value, pullback = vjp(call, *primals)
     level.same(value, outputs, *_DIFFERENTIATED, "rev")
 
+    @_once
     def pull(c: Vector) -> Vector:
         cots = pullback(given.tree(c * given.signs))
         level.same(cots, made, "cotangents unlike the arguments", _BUG, "rev", like=True)
@@ -320,14 +326,13 @@ def _reverse(level: _Level) -> _Mode:
         call, primals = _traced(f, args[:-1])
         return vjp(call, *primals)[1](args[-1])
 
-    pull = _once(pull)
     return _Mode(lambda c, u: _dot(u, pull(c)), back, given, made.names)
 
 
 _MODES: dict[str, Callable[[_Level], _Mode]] = {"fwd": _forward, "rev": _reverse}
 
 
-def _check(level: _Level, modes: Sequence[str]) -> None:
+def _check(level: _Level, modes: Iterable[str]) -> None:
     """Check an order in each of the modes, then the next order: in each of them, of each of them."""
     found = {mode: _MODES[mode](level) for mode in modes}
     level.compare({mode: made.read for mode, made in found.items()})
@@ -358,7 +363,7 @@ def _directions(size: int, seed: int) -> Vector:
 
     Random ones have no number below a half in magnitude, and none above one.
     """
-    last = np.cos(2.0 + np.arange(size))[None]
+    last = (np.floor(32 * np.cos(2.0 + np.arange(size))) + 0.5)[None] / 128  # steps along it are exact, and short
     if size <= _EVERY:
         return np.concatenate([np.eye(size), last])
     rng = np.random.default_rng(seed)

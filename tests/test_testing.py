@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tapegrad import is_tracer, primitive, stop_gradient, testing, vjp
-from tapegrad.errors import GradientCheckError, InputError, TapegradError
+from tapegrad import is_tracer, jvp, linearize, primitive, stop_gradient, testing, vjp
+from tapegrad.errors import GradientCheckError, InputError, MissingRuleError, TapegradError
 from tapegrad.testing import check_grads
 
 V = np.array([0.5, -1.5, 2.0])
@@ -27,6 +27,13 @@ def ruled(body: Callable[..., Any], *rules: Callable[..., Any]) -> Any:
     made = primitive(body)
     for position, rule in enumerate(rules):
         made.defvjp(position)(rule)
+    return made
+
+
+def forth(body: Callable[..., Any], rule: Callable[..., Any]) -> Any:
+    """A primitive of one argument with a rule that goes forth."""
+    made = primitive(body)
+    made.defjvp(0)(rule)
     return made
 
 
@@ -168,8 +175,6 @@ WRONG = {
         "output[0] by argument 1[0]",
     ),
     "transposed": (ruled(lambda x: M[:, :2] @ x, lambda g, y, x: M[:, :2] @ g), (V[:2],), "output[1] by argument 0[0]"),
-    "not linear": (ruled(lambda x: 2 * x, lambda g, y, x: 2 * g * g), (0.5,), "output by argument 0"),
-    "absolute": (ruled(lambda x: 2 * x, lambda g, y, x: 2 * np.abs(g)), (V,), "output[0] by argument 0[0]"),
     "large": (ruled(lambda x: x * x, lambda g, y, x: 2.00001 * g * x), (1e9,), "output by argument 0"),
     "offset": (lambda x: 1e9 + np.sin(stop_gradient(x)), (0.5,), "output by argument 0"),
     "in a tree": (
@@ -200,13 +205,155 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_fails(name: str) -> None:
-    f, args, where = WRONG[name]
-    text = message(f, args)
-    first = text.split("\n")[0]
+NOT_LINEAR = {
+    "not linear": (lambda x: 2 * x, lambda g, y, x: 2 * g * g, (0.5,), "output by argument 0"),
+    "absolute": (lambda x: 2 * x, lambda g, y, x: 2 * np.abs(g), (V,), "output[0] by argument 0[0]"),
+    "square of one": (lambda x: 2 * x, lambda g, y, x: 2 * g**2, (V,), "output[0] by argument 0[0]"),
+}
+
+
+def check_fails(f: Callable[..., Any], args: Sequence[Any], mode: str, where: str) -> None:
+    first = message(f, args, modes=mode).split("\n")[0]
     assert first.endswith(where)
-    assert "order 1: wrong derivative of" in first
+    assert f", order 1, {mode}: wrong derivative of" in first
+
+
+@pytest.mark.parametrize("mode", ["fwd", "rev"])
+@pytest.mark.parametrize("name", WRONG)
+def test_fails(name: str, mode: str) -> None:
+    f, args, where = WRONG[name]
+    if (name, mode) == ("nan", "fwd"):
+        where = "output[2] by argument 0[0]"  # 0 * nan
+    check_fails(f, args, mode, where)
+    assert ", order 1, fwd: " in message(f, args)
+
+
+@pytest.mark.parametrize("name", NOT_LINEAR)
+def test_not_linear_fails(name: str) -> None:
+    body, rule, args, where = NOT_LINEAR[name]
+    check_fails(forth(body, rule), args, "fwd", where)
+    check_fails(ruled(body, rule), args, "rev", where)
+    with pytest.raises(MissingRuleError, match="is not linear"):
+        check_grads(ruled(body, rule), args)
+
+
+@pytest.mark.parametrize(
+    ("body", "rule", "x", "where"),
+    [
+        (lambda x: x * x, lambda t, y, x: 3 * t * x, V, "output[0] by argument 0[0]"),
+        (lambda x: x * x, lambda t, y, x: 2.000001 * t * x, V, "output[0] by argument 0[0]"),
+        (
+            lambda x: np.cumsum(x),
+            lambda t, y, x: np.cumsum(t) + t * np.array([0, 1, 0]),
+            V,
+            "output[1] by argument 0[1]",
+        ),
+        (lambda x: M[:, :2] @ x, lambda t, y, x: M[:, :2].T @ t, V[:2], "output[1] by argument 0[0]"),
+        (lambda z: z * z, lambda t, y, z: 2 * t * np.conj(z), Z, "part of output[0] by the real part of argument 0[0]"),
+        (lambda z: z * z, lambda t, y, z: 2 * np.conj(t) * z, Z, "by the imaginary part of argument 0[0]"),
+        (lambda x: np.exp(x), lambda t, y, x: None, V, "output[0] by argument 0[0]"),
+    ],
+)
+def test_fails_going_forth(body: Callable[..., Any], rule: Callable[..., Any], x: Any, where: str) -> None:
+    check_fails(forth(body, rule), (x,), "fwd", where)
+
+
+def test_wrong_in_one_mode_alone() -> None:
+    """Both rules are there: only the mode that reads the wrong one fails."""
+    right, wrong = [lambda g, y, x, k=k: k * g * x for k in (2.0, 2.1)]
+    for back, ahead, mode, other in ((right, wrong, "fwd", "rev"), (wrong, right, "rev", "fwd")):
+        square = ruled(lambda x: x * x, back)
+        square.defjvp(0)(ahead)
+        check_grads(square, (V,), modes=other, order=3)
+        for modes in (mode, ("fwd", "rev"), ("rev", "fwd")):
+            assert f"order 1, {mode}: wrong derivative of output[0] by argument 0[0]" in message(
+                square, (V,), modes=modes
+            )
+
+
+@pytest.mark.parametrize(
+    ("inner", "way"),
+    [("fwd", "fwd over fwd"), ("fwd", "rev over fwd"), ("rev", "fwd over rev"), ("rev", "rev over rev")],
+)
+def test_wrong_in_one_order_of_modes_alone(inner: str, way: str) -> None:
+    """A slope, called from the rule of one mode, whose own rule of one mode is wrong."""
+    right, wrong = [lambda g, y, x, k=k: k * g for k in (2.0, 2.1)]
+    rules = [wrong if way.startswith(mode) else right for mode in ("rev", "fwd")]
+    slope = ruled(lambda x: 2 * x, rules[0])
+    slope.defjvp(0)(rules[1])
+    of_mode = {inner: slope}
+    square = ruled(lambda x: x * x, lambda g, y, x: g * of_mode.get("rev", lambda x: 2 * x)(x))
+    square.defjvp(0)(lambda t, y, x: t * of_mode.get("fwd", lambda x: 2 * x)(x))
+    check_grads(square, (V,), order=1)
+    check_grads(square, (V,), modes={"fwd": "rev", "rev": "fwd"}[way[-3:]])
+    if way[:3] != inner:
+        check_grads(square, (V,), modes=inner)
+    assert f", order 2, {way}: wrong derivative of" in message(square, (V,))
+
+
+@pytest.mark.parametrize("x", [V, V.astype(np.float32), Z, np.linspace(1, 2, 99)], ids=["d", "f", "D", "99"])
+def test_both_modes_agree_to_more_digits(x: Any) -> None:
+    """An error in one of the modes that finite differences cannot see."""
+    off = np.asarray(1 + np.finfo(x.dtype).eps ** 0.52, x.real.dtype)[()]
+    square = ruled(lambda x: x * x, lambda g, y, x: 2 * g * x)
+    square.defjvp(0)(lambda t, y, x: 2 * t * x * off)
+    check_grads(square, (x,), modes="fwd")
+    check_grads(square, (x,), modes="rev")
+    text = message(square, (x,))
+    assert ", order 1, fwd: wrong derivative of" in text
+    assert " by rev: off by " in text
+    check_grads(square, (x,), order=1, rtol=1e-3)
+
+
+def test_another_tangent_by_linearize(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "linearize", lambda f, *primals: linearize(lambda x: 2 * f(x), *primals))
+    assert "order 1, fwd: another tangent by linearize: tangent of output[0]\n  6.0; at first 3.0" in message(
+        lambda x: 3 * x, (V,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "spoil", "there"),
+    [
+        (V, lambda t: t.astype(np.float32), "ndarray float32[3]; at first ndarray float64[3]"),
+        (V, lambda t: t + 0j, "ndarray complex128[3]; at first ndarray float64[3]"),
+        (V, lambda t: t[:2], "ndarray float64[2]"),
+        (V, lambda t: [t], "Structure([*]); at first Structure(*)"),
+        (1.5, np.float64, "float64 float64[]; at first float float64[]"),
+    ],
+)
+def test_tangents_unlike_the_outputs(
+    x: Any, spoil: Callable[[Any], Any], there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(*call: Any) -> Any:
+        value, tangent = jvp(*call)
+        return value, spoil(tangent)
+
+    monkeypatch.setattr(testing, "jvp", spoilt)
+    text = message(lambda x: x * 2, (x,))
+    assert "order 1, fwd: tangents unlike the outputs" in text
+    assert there in text
+
+
+@pytest.mark.parametrize("mode", ["fwd", "rev"])
+def test_real_directions_for_real_arguments(mode: str) -> None:
+    """Real numbers get real tangents and cotangents, complex ones complex ones."""
+    seen = set()
+
+    @primitive
+    def double(x: Any) -> Any:
+        return 2 * x
+
+    @double.defvjp(0)
+    @double.defjvp(0)
+    def _(g: Any, _y: Any, _x: Any) -> Any:
+        seen.add(g.dtype.kind)
+        return 2 * g
+
+    check_grads(double, (V,), order=1, modes=mode)
+    assert seen == {"f"}
+    check_grads(double, (Z,), order=1, modes=mode)
+    assert seen == {"f", "c"}
 
 
 def test_message() -> None:
@@ -218,23 +365,28 @@ def test_message() -> None:
     def double_vjp(g: Any, _y: Any, _x: Any) -> Any:
         return g * np.array([[2, 2, 2], [2, 2, 5]])
 
-    text = message(lambda p, c: p["w"][0] * 0 + double(p["w"][1]) * c, ({"w": (1.0, M)}, 2.0))
+    text = message(lambda p, c: p["w"][0] * 0 + double(p["w"][1]) * c, ({"w": (1.0, M)}, 2.0), modes="rev")
     assert text == (
-        "<lambda>, order 1: wrong derivative of output[1, 2] by argument 0['w'][1][1, 2]\n"
+        "<lambda>, order 1, rev: wrong derivative of output[1, 2] by argument 0['w'][1][1, 2]\n"
         "  got 10, expected 4 by finite differences: off by 6, tolerance 7.5e-08\n"
         "  hint: look at the rules between the two; where the function is not smooth, move the arguments"
     )
-    assert message(double, (M,)).startswith("double, order 1: ")
+    assert message(double, (M,)).startswith("double, order 1, fwd: ")
 
 
 def test_wrong_at_order_2() -> None:
     cube = ruled(lambda x: x * x * x, lambda g, y, x: 3 * g * x * stop_gradient(x))
     check_grads(cube, (V,), order=1)
-    text = message(cube, (V,))
-    assert "order 2: wrong derivative of cotangent of argument 0[0] by argument 0[0]" in text
+    text = message(cube, (V,), modes="rev")
+    assert "order 2, rev over rev: wrong derivative of cotangent of argument 0[0] by argument 0[0]" in text
+    text = message(cube, (V,), modes="fwd")
+    assert "order 2, fwd over fwd: wrong derivative of tangent of output[0] by argument 0[0]" in text
     linear = ruled(lambda x: 2 * x, lambda g, y, x: 2 * stop_gradient(g))
-    check_grads(linear, (V,), order=1)
-    assert "by cotangent of output[0]" in message(linear, (V,))
+    check_grads(linear, (V,), order=1, modes="rev")
+    assert "by cotangent of output[0]" in message(linear, (V,), modes="rev")
+    linear = forth(lambda x: 2 * x, lambda t, y, x: 2 * stop_gradient(t))
+    check_grads(linear, (V,), order=1, modes="fwd")
+    assert "by tangent of argument 0[0]" in message(linear, (V,), modes="fwd")
 
 
 def test_wrong_at_order_3() -> None:
@@ -242,7 +394,8 @@ def test_wrong_at_order_3() -> None:
     cube = ruled(lambda x: x * x * x, lambda g, y, x: g * slope(x))
     check_grads(cube, (V,), order=2)
     assert "order 3: wrong derivative of cotangent of cotangent of argument 0[0]" not in message(cube, (V,), order=3)
-    assert "order 3" in message(cube, (V,), order=3)
+    assert "order 3, fwd over fwd over fwd: " in message(cube, (V,), order=3)
+    assert "order 3, rev over rev over rev: " in message(cube, (V,), order=3, modes="rev")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +418,8 @@ def test_bad_entry_of_a_rule_among_many(bad: float) -> None:
     factors[7, 11] = bad
     double = ruled(lambda x: 2 * x, lambda g, y, x: g * factors)
     with np.errstate(invalid="ignore"):
-        assert "by argument 0[7, 11]" in message(lambda x: np.sum(double(x)), (np.ones((10, 20)),))
+        assert "by argument 0[7, 11]" in message(lambda x: np.sum(double(x)), (np.ones((10, 20)),), modes="rev")
+        assert "output[7, 11] by argument 0" in message(double, (np.ones((10, 20)),), modes="fwd")
 
 
 def test_error_spread_over_many_entries() -> None:
@@ -285,8 +439,9 @@ def test_another_value_when_differentiated() -> None:
     def f(x: Any) -> Any:
         return x * np.array([1.0, 2.0 if is_tracer(x) else 2.5, 1.0])
 
-    text = message(f, (V,))
-    assert "f, order 1: another value when differentiated: output[1]\n  -3.0; at first -3.75" in text
+    assert "f, order 1, fwd: another value when differentiated: output[1]" in message(f, (V,), modes="fwd")
+    text = message(f, (V,), modes="rev")
+    assert "f, order 1, rev: another value when differentiated: output[1]\n  -3.0; at first -3.75" in text
     assert "float64[]; at first ndarray float64[3]" in message(lambda x: np.sum(x) if is_tracer(x) else x, (V,))
     assert "at first ndarray float32[3]" in message(lambda x: x if is_tracer(x) else x.astype(np.float32), (V,))
     assert "(*, *)" in message(lambda x: (x, x) if is_tracer(x) else x, (V,))
@@ -330,7 +485,7 @@ def test_cotangents_unlike_the_arguments(
 
     monkeypatch.setattr(testing, "vjp", spoilt)
     text = message(lambda x: x * 2, (x,))
-    assert "order 1: cotangents unlike the arguments" in text
+    assert "order 1, rev: cotangents unlike the arguments" in text
     assert there in text
 
 
@@ -340,7 +495,9 @@ def test_pullback_changes_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None
         return value, lambda g: (pullback(g), primals[0].fill(7.0))[0]
 
     monkeypatch.setattr(testing, "vjp", careless)
-    assert "changes its arguments: argument 0[0]\n  7.0; at first 0.5" in message(lambda x: x * 2, (V,), order=1)
+    assert "changes its arguments: argument 0[0]\n  7.0; at first 0.5" in message(
+        lambda x: x * 2, (V,), order=1, modes="rev"
+    )
 
 
 # where it is not smooth
@@ -349,7 +506,8 @@ def test_pullback_changes_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None
 def test_kink_is_the_mean_of_both_sides() -> None:
     check_grads(np.abs, (np.array([0.0, 1.0]),), order=1)
     check_grads(lambda x: x * np.abs(x), (np.array([0.0, 1.0]),), order=1)  # once differentiable
-    assert "order 2" in message(np.abs, (np.array([0.0, 1.0]),))
+    magnitude = ruled(lambda x: np.abs(x), lambda g, y, x: g * np.sign(x))
+    assert "order 2" in message(magnitude, (np.array([0.0, 1.0]),))
     one_sided = ruled(lambda x: np.abs(x), lambda g, y, x: g * np.where(x > 0, 1.0, -1.0))
     assert "got -1, expected 0" in message(one_sided, (0.0,))
 
@@ -383,7 +541,8 @@ def test_tolerances() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: check_grads(np.sin, (V,), modes=("fwd",)),
+        lambda: check_grads(np.sin, (V,), modes=("fwd", "backward")),
+        lambda: check_grads(np.sin, (V,), modes="fwd, rev"),
         lambda: check_grads(np.sin, (V,), modes=()),
         lambda: check_grads(np.sin, (V,), order=0),
         lambda: check_grads(np.sin, (V,), order=1.0),  # type: ignore[arg-type]
@@ -400,9 +559,13 @@ def test_refuses(call: Callable[[], None]) -> None:
 
 
 def test_modes() -> None:
-    check_grads(np.sin, (V,), modes="rev")
-    with pytest.raises(InputError, match="modes: 'rev'"):
-        check_grads(np.sin, (V,), modes="fwd")
+    only_back = ruled(lambda x: 2 * x, lambda g, y, x: np.frompyfunc(lambda g: 2 * g, 1, 1)(g).astype(float))
+    check_grads(only_back, (V,), order=1, modes="rev")
+    with pytest.raises(TapegradError, match="<lambda>"):
+        check_grads(only_back, (V,), order=1)
+    check_grads(np.sin, (V,), modes=["fwd", "fwd"])
+    with pytest.raises(InputError, match="modes: 'fwd', 'rev'"):
+        check_grads(np.sin, (V,), modes="forward")
 
 
 def test_error_is_ours_and_an_assertion() -> None:

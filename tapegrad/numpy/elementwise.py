@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingRuleError, PrimitiveError
-from ..primitives.define import array_function, composed, primitive
-from ..primitives.forms import through
+from ..primitives.define import array_function, composed, internal, primitive
+from ..primitives.binary import through
 from ..primitives.partial import partial
 from ..primitives.ufuncs import constant, elementwise
-from ..tracer import UFUNCS, Tracer, constant_of
+from ..tracer import UFUNCS, Tracer, constant_of, plain
 
 
 def _is_complex(x: Any) -> bool:
@@ -25,10 +25,31 @@ def _is_complex(x: Any) -> bool:
 
 
 def _abs_rule(g: Any, y: Any, x: Any) -> Any:
-    """x̄ = ḡ sign(x), for complex x ḡ x*/|x|; 0 at 0."""
+    """x̄ = ḡ sign(x), for complex x ḡ x*/|x|; 0 at 0, where a slope ḡ that varies may be one of a smooth function."""
     if _is_complex(x):
         refuse_kink("absolute", x, y)
-    return g * np.conjugate(x) / np.where(y == 0, 1, y) if _is_complex(x) else g * np.sign(x)
+        return g * np.conjugate(x) / np.where(y == 0, 1, y)
+    if isinstance(g, Tracer):
+        refuse_kink("absolute", x, y, "square x itself for abs(x)**2; x * numpy.sign(x) is abs(x) with slope 0 for good")
+    return _signed(g, x)
+
+
+def _abs_forth(t: Any, y: Any, x: Any) -> Any:
+    """ẏ = ẋ sign(x), for complex x the real part of ẋ x*/|x|; 0 at 0."""
+    return _abs_rule(t, y, x) if _is_complex(x) else _signed(t, x)
+
+
+@internal(nondiff=("x",), linear=("g",), elementwise=True)
+def _times_sign(g: Any, x: Any) -> Any:
+    return g * np.sign(x)
+
+
+def _signed(g: Any, x: Any) -> Any:
+    """g sign(x), without a hole where that is 0, for it is so by convention."""
+    return _times_sign(g, plain(x)) if isinstance(g, Tracer) else g * np.sign(x)
+
+
+_times_sign.defvjp("g")(lambda g, _y, _g, x: _signed(g, x))
 
 
 def _phase_rule(g: Any, y: Any, x: Any) -> Any:
@@ -60,13 +81,16 @@ def _log_base(x: Any, y: Any) -> Any:
     return np.log(np.where(x == 0, np.ones((), np.result_type(y)), x))
 
 
-def refuse_kink(name: str, x: Any, y: Any) -> None:
+_SQUARES = "differentiate the sum of the squares instead: numpy.sum(x * x)"
+
+
+def refuse_kink(name: str, x: Any, y: Any, hint: str = _SQUARES) -> None:
     """Raise where a second derivative is asked for at y = 0, the tip of a cone: there is none."""
     if isinstance(y, Tracer) and np.size(x) and np.any(y._value == 0):
         raise MissingRuleError(
             f"{name} has no second derivative where it is 0",
             "its slope jumps there, and the slope 0 that it is given says nothing of the curvature",
-            "differentiate the sum of the squares instead: numpy.sum(x * x)",
+            hint,
         )
 
 
@@ -78,11 +102,19 @@ def _tanh_rule(g: Any, y: Any, _x: Any) -> Any:
     return g * (1 - y * y)
 
 
-def _over(x: Any, y: Any) -> Any:
-    """x / y where |x| <= y, and 0 where both are 0, as hypot needs it."""
+@primitive(elementwise=True)
+def _cosine(x: Any, z: Any) -> Any:
+    """x / hypot(x, z); 0 where both are 0, ±1 where x alone is infinite."""
+    h = np.hypot(x, z)
+    with np.errstate(invalid="ignore"):
+        y = x / np.where(h == 0, 1, h)
+    return np.where(np.isinf(x) & np.isfinite(z), np.copysign(np.ones_like(y), x), y)[()]
+
+
+def _hypot_rule(g: Any, y: Any, x: Any, z: Any) -> Any:
+    """x̄ = ḡ x / y"""
     refuse_kink("hypot", x, y)
-    zero = y == 0
-    return np.where(zero, 0, x) / np.where(zero, 1, y)
+    return g * _cosine(x, z)
 
 
 @primitive(elementwise=True)
@@ -92,20 +124,31 @@ def _one_minus(x: Any) -> Any:
 
 
 @primitive(elementwise=True)
-def _minus_one(x: Any) -> Any:
-    """√(x² − 1), on the branch of arccosh"""
-    return np.sqrt(x - 1) * np.sqrt(x + 1)
-
-
-@primitive(elementwise=True)
 def _one_plus(x: Any) -> Any:
     """√(1 + x²)"""
     return np.sqrt(1 + x * x) if _is_complex(x) else np.hypot(1, x)
 
 
+@primitive(elementwise=True)
+def _logistic(x: Any) -> Any:
+    """1 / (1 + e⁻ˣ)"""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+# fmt: off
+_cosine.defvjp("x")(lambda g, _y, x, z: g * (_cosine(z, x) ** 2 / np.hypot(x, z)))
+_cosine.defvjp("z")(lambda g, y, x, z: -g * (y * _cosine(z, x) / np.hypot(x, z)))
 _one_minus.defvjp("x")(lambda g, y, x: -g * (x / y))
-_minus_one.defvjp("x")(lambda g, y, x: g * (x / y))
-_one_plus.defvjp("x")(lambda g, y, x: g * (x / y))
+_one_plus.defvjp("x")(lambda g, y, x: g * (x / y if _is_complex(x) else _cosine(x, 1.0)))
+_logistic.defvjp("x")(lambda g, y, x: g * (y * _logistic(-x)))
+# fmt: on
+
+
+def _arctan_rule(g: Any, _y: Any, x: Any) -> Any:
+    """x̄ = ḡ / (1 + x²)"""
+    root = _one_plus(x)
+    return g / root / root
 
 
 def _won(g: Any, x: Any, z: Any, won: Any) -> Any:
@@ -130,20 +173,21 @@ power       = elementwise(np.power,        _power_rule,                         
 float_power = elementwise(np.float_power,  _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))
 fmod        = elementwise(np.fmod,         through,                               lambda g, y, x, z: -g * np.rint((x - y) / z))
-hypot       = elementwise(np.hypot,        lambda g, y, x, _z: g * _over(x, y),   lambda g, y, _x, z: g * _over(z, y))
-arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: g * (z / np.hypot(x, z)) / np.hypot(x, z),
-                                                                                  lambda g, _y, x, z: -g * (x / np.hypot(x, z)) / np.hypot(x, z))
-logaddexp   = elementwise(np.logaddexp,    lambda g, y, x, _z: g * np.exp(x - y), lambda g, y, _x, z: g * np.exp(z - y))
-logaddexp2  = elementwise(np.logaddexp2,   lambda g, y, x, _z: g * np.exp2(x - y), lambda g, y, _x, z: g * np.exp2(z - y))
-maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _won(g, x, z, np.greater_equal(x, z)),
-                                                                                  lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x)))
-minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z)),
-                                                                                  lambda g, _y, x, z: _won(g, z, x, np.less_equal(z, x)))
+hypot       = elementwise(np.hypot,        _hypot_rule,                           lambda g, y, x, z: _hypot_rule(g, y, z, x))
+arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: g * _cosine(z, x) / np.hypot(x, z),
+                                                                                  lambda g, _y, x, z: -g * _cosine(x, z) / np.hypot(x, z))
+logaddexp   = elementwise(np.logaddexp,    lambda g, _y, x, z: g * _logistic(x - z), lambda g, _y, x, z: g * _logistic(z - x))
+logaddexp2  = elementwise(np.logaddexp2,   lambda g, _y, x, z: g * _logistic(_LN2 * (x - z)),
+                                                                                  lambda g, _y, x, z: g * _logistic(_LN2 * (z - x)))
+maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _won(g, x, z, np.greater_equal(x, z) | np.isnan(x)),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x) | np.isnan(z)))
+minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z) | np.isnan(x)),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.less_equal(z, x) | np.isnan(z)))
 fmax        = elementwise(np.fmax,         lambda g, _y, x, z: _won(g, x, z, np.greater_equal(x, z) | np.isnan(z)),
                                                                                   lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x) | np.isnan(x)))
 fmin        = elementwise(np.fmin,         lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z) | np.isnan(z)),
                                                                                   lambda g, _y, x, z: _won(g, z, x, np.less_equal(z, x) | np.isnan(x)))
-copysign    = elementwise(np.copysign,     lambda g, _y, x, z: g * (np.sign(x) * np.copysign(1, z)),
+copysign    = elementwise(np.copysign,     lambda g, _y, x, z: _signed(g * np.copysign(1, z), x),
                                                                                   lambda g, _y, _x, _z: None)
 nextafter   = elementwise(np.nextafter,    through,                               lambda g, _y, _x, _z: None)
 heaviside   = elementwise(np.heaviside,    lambda g, _y, _x, _z: None,            lambda g, _y, x, _z: partial(g, np.equal(x, 0)))
@@ -153,7 +197,7 @@ ldexp       = elementwise(np.ldexp,        lambda g, _y, _x, z: np.ldexp(g, z), 
 negative    = elementwise(np.negative,   lambda g, _y, _x: -g, linear=(0,))
 positive    = elementwise(np.positive,   lambda g, _y, _x: g, linear=(0,))
 absolute    = elementwise(np.absolute,   _abs_rule)
-fabs        = elementwise(np.fabs,       lambda g, _y, x: g * np.sign(x))
+fabs        = elementwise(np.fabs,       _abs_rule)
 conjugate   = elementwise(np.conjugate,  lambda g, _y, _x: np.conjugate(g), linear=(0,))
 square      = elementwise(np.square,     lambda g, _y, x: g * (2 * x))
 sqrt        = elementwise(np.sqrt,       lambda g, y, _x: g / (2 * y))
@@ -171,18 +215,21 @@ cos         = elementwise(np.cos,        lambda g, _y, x: -g * np.sin(x))
 tan         = elementwise(np.tan,        lambda g, y, _x: g * (1 + y * y))
 arcsin      = elementwise(np.arcsin,     lambda g, _y, x: g / _one_minus(x))
 arccos      = elementwise(np.arccos,     lambda g, _y, x: -g / _one_minus(x))
-arctan      = elementwise(np.arctan,     lambda g, _y, x: g / (1 + x * x))
+arctan      = elementwise(np.arctan,     _arctan_rule)
 sinh        = elementwise(np.sinh,       lambda g, _y, x: g * np.cosh(x))
 cosh        = elementwise(np.cosh,       lambda g, _y, x: g * np.sinh(x))
 tanh        = elementwise(np.tanh,       _tanh_rule)
 arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / _one_plus(x))
-arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / _minus_one(x))
+arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1))
 arctanh     = elementwise(np.arctanh,    lambda g, _y, x: g / ((1 - x) * (1 + x)))
 deg2rad     = elementwise(np.deg2rad,    lambda g, _y, _x: np.deg2rad(g), linear=(0,))
 rad2deg     = elementwise(np.rad2deg,    lambda g, _y, _x: np.rad2deg(g), linear=(0,))
 radians     = elementwise(np.radians,    lambda g, _y, _x: np.radians(g), linear=(0,))
 degrees     = elementwise(np.degrees,    lambda g, _y, _x: np.degrees(g), linear=(0,))
 # fmt: on
+
+absolute.defjvp(0)(_abs_forth)
+fabs.defjvp(0)(_abs_forth)
 
 # derivative zero wherever there is one: the result carries none, and is plain
 for _function in (
@@ -275,6 +322,8 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 def clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min: Any = None, max: Any = None) -> Any:
     refuse_out("clip", out)
     low, high = (a_min if min is None else min), (a_max if max is None else max)
+    if low is not None is not high and np.any(np.greater_equal(low, high)):  # there it is high, whatever a is
+        a = np.where(np.less(low, high), a, constant_of(a, "clip"))
     made = np.copy(a) if low is None is high else a if low is None else np.maximum(a, low)
     return made if high is None else np.minimum(made, high)
 
@@ -304,3 +353,25 @@ def sinc(x: Any) -> Any:
 
 
 sinc.defvjp(0)(lambda g, _y, x: g * _sinc_nth(x, 1))
+
+
+@primitive(nondiff_argnames=("n",), elementwise=True)
+def _bessel(x: Any, n: int) -> Any:
+    """The modified Bessel function Iₙ by its series Σ (x/2)²ᵏ⁺ⁿ / k! (k + n)!, all of one sign."""
+    half = x / 2
+    made = term = half**n / math.factorial(n)
+    k = 0
+    while np.any(np.abs(term) > 1e-17 * np.abs(made)):
+        k += 1
+        term = term * (half * half / (k * (k + n)))
+        made = made + term
+    return made
+
+
+@array_function(np.i0, elementwise=True)
+def i0(x: Any) -> Any:
+    return np.i0(x)
+
+
+_bessel.defvjp("x")(lambda g, _y, x, n: g * ((_bessel(x, n - 1) + _bessel(x, n + 1)) / 2))
+i0.defvjp(0)(lambda g, _y, x: g * _bessel(x, 1))

@@ -40,9 +40,8 @@ def _count(shape: Shape, axis: Axis) -> int:
 
 
 def _ratio(g: Any, y: Any) -> Any:
-    """g / y, and 0 where y is 0."""
-    zero = y == 0
-    return np.where(zero, 0, g) / np.where(zero, 1, y)
+    """g / y, and g where y is 0: what it then multiplies is 0."""
+    return g / np.where(y == 0, 1, y)
 
 
 def _filled(g: Any, shape: Shape, axis: Axis) -> Any:

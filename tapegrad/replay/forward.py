@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..primitives.cotangent import conform, reduced_axes, stretch
+from ..primitives.cotangent import conform, reduced_axes, stretch, zero
 from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
 from ..primitives.general import apply_all, apply_rule, leaves_of
@@ -228,7 +228,7 @@ def _transposed(
     def back(*gs: Any) -> list[Any]:
         g = gs[0]
         if outputs is not None:
-            parts: list[Any] = [None if sp is None else np.zeros(*sp) for _, sp in kinds]
+            parts: list[Any] = [None if sp is None else zero(sp) for _, sp in kinds]
             for k, part in zip(places, gs):
                 parts[k] = part
             g = outputs[0].unflatten(parts)
