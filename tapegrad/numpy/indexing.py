@@ -28,7 +28,15 @@ def _is_basic(index: Any) -> bool:
     return type(index) in _BASIC or (type(index) is tuple and all(type(part) in _BASIC for part in index))
 
 
-@internal(nondiff=("index", "shape"), linear=(0,), scatters=True)
+def _picked(indices: Any, shape: Any) -> Any:
+    """Which elements of an array of a shape stand at one of the indices."""
+    picked = np.zeros(shape, bool)
+    for index in indices:
+        picked[index] = True
+    return picked
+
+
+@internal(nondiff=("index", "shape"), linear=(0,), scatters=lambda g, index, shape: _picked([index], shape))
 def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """An array of zeros of this shape to which `g` is added at `index`, repeated elements every time."""
     return _scatter(g, index, shape)
@@ -53,9 +61,8 @@ def _get(x: Any, index: Any) -> Any:
 
 def _get_rule(g: Any, _y: Any, _x: Any, index: Any) -> Any:
     """x̄ is ḡ at the index, and a hole elsewhere."""
-    picked = np.zeros(_x.shape, bool)
-    picked[index] = True
-    return partial((scatter if isinstance(g, Tracer) else _scatter)(g, index, _x.shape), picked)
+    made = (scatter if isinstance(g, Tracer) else _scatter)(g, index, _x.shape)
+    return partial(made, _picked([index], _x.shape))
 
 
 class _Picks:
@@ -95,13 +102,12 @@ class _Picks:
         """The whole of it, with holes where nothing came."""
         if self.base is not None:
             return self.filled()
-        picked = np.zeros(self.spec[0], bool)
-        for index in self.indices:
-            picked[index] = True
-        return partial(self.filled(), picked)
+        return partial(self.filled(), _picked(self.indices, self.spec[0]))
 
 
-@internal(nondiff=("indices", "shape"), linear=("gs",), scatters=True)
+@internal(
+    nondiff=("indices", "shape"), linear=("gs",), scatters=lambda gs, indices, shape: _picked(indices, shape)
+)
 def _scatter_all(gs: Any, indices: Any, shape: tuple[int, ...]) -> Any:
     made = np.zeros(shape, np.result_type(*gs))
     for g, index in zip(gs, indices):
@@ -222,16 +228,17 @@ def _(g: Any, _y: Any, _a: Any, offset: int, axis1: int, axis2: int) -> Any:
     index = (..., k + max(-offset, 0), k + max(offset, 0))
     shape = [n for k, n in enumerate(_a.shape) if k not in (axis1 % _a.ndim, axis2 % _a.ndim)]
     shape += [_a.shape[axis1], _a.shape[axis2]]
-    picked = np.zeros(shape, bool)
-    picked[index] = True
-    spread, picked = [np.moveaxis(c, (-2, -1), (axis1, axis2)) for c in (scatter(g, index, tuple(shape)), picked)]
-    return partial(spread, picked)
+    spread = scatter(g, index, tuple(shape))
+    return partial(*[np.moveaxis(c, (-2, -1), (axis1, axis2)) for c in (spread, _picked([index], shape))])
 
 
 def _triangle(function: Any) -> Any:
     """`tril` or `triu`: linear, and the rule of itself."""
 
-    @array_function(function, nondiff=("k",), linear=(0,), scatters=True)
+    def within(m: Any, k: int) -> Any:
+        return function(np.ones(np.shape(m)[-2:], bool), k)
+
+    @array_function(function, nondiff=("k",), linear=(0,), scatters=within)
     def triangle(m: Any, k: int = 0) -> Any:
         return function(m, k)
 
@@ -240,7 +247,7 @@ def _triangle(function: Any) -> Any:
         """ḡ in the triangle, holes beside it."""
         if _m.ndim < 2:  # which was spread over rows
             return np.sum(function(g, k), 0)
-        return partial(g, function(np.ones(_m.shape[-2:], bool), k))
+        return partial(g, within(_m, k))
 
     return triangle
 

@@ -110,7 +110,7 @@ def zeros(x: Any) -> Any:
     """The zero tangent of an argument, a nest included; of what carries no derivative, too."""
     if tree.is_node(x):
         return tree.map(zeros, x)
-    return zero(spec_in_rule(x)) if carries(x) else 0.0
+    return zero(spec_in_rule(x)) if carries(x) else np.zeros(np.shape(x))[()]
 
 
 def turned(definition: Definition, key: Key) -> Callable[..., Any]:

@@ -67,7 +67,7 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
 def ignoring() -> Context:
     """A context in which NumPy keeps silent; to run in it costs less than to enter `errstate` each time."""
     context = copy_context()
-    context.run(np.seterr, all="ignore")
+    context.run(np.errstate(all="ignore").__enter__)
     return context
 
 

@@ -166,7 +166,11 @@ def _linear(definition: Definition, found: Tangents, args: Any, kwargs: Any) -> 
         values[key] = structure.unflatten([zeros(a) if t is None else filled(t) for t, a in zip(ts, leaves)])
         supports[key] = structure.unflatten([_there(t, a) for t, a in zip(ts, leaves)])
     made = _with(definition, values, args, kwargs)
-    return within(made, _with(definition, supports, args, kwargs) != 0) if holes or definition.scatters else made
+    if holes:
+        return within(made, _with(definition, supports, args, kwargs) != 0)
+    if definition.scatters is not None:
+        return within(made, definition.scatters(*[values.get(k, a) for k, a in enumerate(args)]))
+    return made
 
 
 def _there(t: Any, a: Any) -> Any:
