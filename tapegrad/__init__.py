@@ -1,7 +1,13 @@
 """Automatic differentiation for people who think in NumPy.
 
-    grad, value_and_grad, vjp           the derivative of a function
+    grad, value_and_grad                the gradient of a function
+    vjp, jvp, linearize                 its derivative back and forth, as linear maps
+    jacrev, jacfwd, jacobian            all derivatives of all results
+    hessian, hvp, gnvp                  second derivatives, and their products with vectors
+    elementwise_grad                    the derivative of each element
     primitive, unbroadcast              a function of your own, with its rule
+    checkpoint (remat)                  a function that is run again instead of kept
+    custom_vjp, custom_jvp              a function with a rule, as JAX has them
     trace                               the tape, to be read
     stop_gradient, is_tracer            what is a constant, what is not
     numpy, nn, tree                     NumPy's names, networks, nests of arrays
