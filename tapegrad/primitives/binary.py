@@ -46,7 +46,7 @@ def binary(
     swapped, which a reflected operator needs. `constants` are the types of what need not be traced;
     `pull` takes the cotangent back through the first argument alone, if the rule is not to.
     """
-    name, broadcasts = definition.name, definition.elementwise
+    name, broadcasts, body = definition.name, definition.elementwise, definition.body
     rule_x, rule_z = definition.rules[0].call, definition.rules[1].call
     same_x, same_z = rule_x is through, rule_z is through
 
@@ -170,13 +170,17 @@ def binary(
             x, z = Placeholder(sp) if b_shown[1] else x, Placeholder(sq) if b_shown[2] else z
         return y, (x, z), {}, ((0, 0, 0, p, mask, sp), (1, 0, 0, q, mask, sq)), None
 
+    def product(x: Any, z: Any) -> Any:
+        """The function itself, of which one argument is a tangent."""
+        return (body if type(x) is _ndarray is type(z) else definition.call)(x, z)
+
     def push_x(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
         _, _, _, spec, p, sp, y, x, z = e
         t = tangent(p)
         if t is None or type(t) is Partial:
             return t and NotImplemented
         if not broadcasts:
-            return stretch(definition.call(t, z), spec, name)
+            return stretch(product(t, z), spec, name)
         if x_shown:
             y, x = Placeholder(spec) if x_shown[0] else y, Placeholder(sp) if x_shown[1] else x
         try:
@@ -191,7 +195,7 @@ def binary(
         if t is None or type(t) is Partial:
             return t and NotImplemented
         if not broadcasts:
-            return stretch(definition.call(x, t), spec, name)
+            return stretch(product(x, t), spec, name)
         if z_shown:
             y, z = Placeholder(spec) if z_shown[0] else y, Placeholder(sp) if z_shown[2] else z
         try:
@@ -206,8 +210,8 @@ def binary(
         if type(t) is Partial or type(u) is Partial:
             return NotImplemented
         if not broadcasts:
-            r = None if t is None else definition.call(t, z)
-            s = None if u is None else definition.call(x, u)
+            r = None if t is None else product(t, z)
+            s = None if u is None else product(x, u)
         else:
             if b_shown:
                 y = Placeholder(spec) if b_shown[0] else y
@@ -234,7 +238,7 @@ def binary(
                     try:
                         y = operate(a, z)
                     except ArithmeticError:
-                        y = edge(definition.body, a, z)
+                        y = edge(body, a, z)
                     t = type(y)
                     made = Tracer()
                     made._value = y
@@ -257,7 +261,7 @@ def binary(
                     try:
                         y = operate(a, b)
                     except ArithmeticError:
-                        y = edge(definition.body, a, b)
+                        y = edge(body, a, b)
                     t = type(y)
                     made = Tracer()
                     made._value = y
@@ -280,7 +284,7 @@ def binary(
             try:
                 y = operate(x, b)
             except ArithmeticError:
-                y = edge(definition.body, x, b)
+                y = edge(body, x, b)
             t = type(y)
             made = Tracer()
             made._value = y
