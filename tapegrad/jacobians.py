@@ -227,12 +227,15 @@ def hessian(
     return _Hessian(fun, argnums, has_aux, holomorphic)
 
 
+_SIGNATURE = inspect.signature(lambda *args, **kwargs: None)
+
+
 class _Product(Transform[Any, Any]):
     """What takes the arguments of a function and a vector like those that it is differentiated by."""
 
     def __init__(self, fun: Callable[..., Any], argnums: Argnums, has_aux: bool, kind: str) -> None:
         super().__init__(fun, kind)
-        cast(Any, self).__signature__ = inspect.signature(lambda *args, **kwargs: None)  # not that of the function
+        cast(Any, self).__signature__ = _SIGNATURE  # not that of the function
         self.argnums = check_argnums(argnums, kind)
         self.has_aux = has_aux
 
@@ -260,14 +263,14 @@ class _Product(Transform[Any, Any]):
 class _HessianProduct(_Product):
     def __init__(self, fun: Callable[..., Any], argnums: Argnums, has_aux: bool) -> None:
         super().__init__(fun, argnums, has_aux, "hvp")
+        self.gradient = grad(fun, argnums, has_aux)
 
     def __reduce__(self) -> Any:
         return type(self), (self.fun, self.argnums, self.has_aux)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call, words, chosen, vector = self._choose(args, kwargs)
-        gradient = grad(self.fun, self.argnums, self.has_aux)
-        _, *made = along(self.title, gradient, call, chosen, words, vector, self.has_aux)
+        _, *made = along(self.title, self.gradient, call, chosen, words, vector, self.has_aux, valued=False)
         return tuple(made) if self.has_aux else made[0]
 
 

@@ -15,8 +15,7 @@ import numpy as np
 from . import tree
 from .arguments import Arguments, name_leaves, varies
 from .errors import InputError, OutputError, TangentError, TreeError
-from .primitives.partial import filled
-from .primitives.recording import collect, describe, finish, lower, seeds
+from .primitives.recording import collect, describe, fit, lower, seeds
 from .replay import backward, forward
 from .replay.table import ReadableTape
 from .tape import Entry, Frame, Index
@@ -71,12 +70,11 @@ class Recording:
         return collect(self.arguments.leaves, self.arguments.indices, cots)
 
     def forth(self, tangents: dict[int, Any]) -> list[Any]:
-        """The tangents of the leaves of the output, from those of the arguments by index, which it adds to."""
+        """The tangents of the leaves of the output, from those of the arguments by index, which it uses up."""
         forward.read(self.frame, self.entries, tangents)
-        return [
-            _finish_tangent(leaf, None if index is None else tangents.get(index))
-            for leaf, (index, _) in zip(self.leaves, self.outputs)
-        ]
+        made = {k: None if index is None else tangents.get(index) for k, (index, _) in enumerate(self.outputs)}
+        tangents.clear()
+        return _collect_tangents(self.leaves, made)
 
 
 def take_apart(out: Any) -> tuple[list[Any], Any]:
@@ -103,11 +101,13 @@ def _output(leaf: Any, frame: Frame) -> tuple[int | None, Spec]:
     )
 
 
-def _finish_tangent(leaf: Any, t: Any) -> Any:
-    """The tangent of an output as the caller gets it: like the output, zeros if there is none, floats of integers."""
-    if isinstance(leaf, Tracer) or is_inexact(leaf):
-        return finish(leaf, filled(t))
-    return np.zeros(leaf.shape) if isinstance(leaf, np.ndarray) else 0.0
+def _collect_tangents(leaves: Sequence[Any], tangents: dict[int, Any]) -> list[Any]:
+    """The tangents of outputs as the caller gets them: like these, zeros where there are none, floats of integers."""
+    like = [
+        leaf if isinstance(leaf, Tracer) or is_inexact(leaf) else np.zeros(leaf.shape) if np.ndim(leaf) else 0.0
+        for leaf in leaves
+    ]
+    return collect(like, range(len(like)), tangents)
 
 
 def fit_tangents(name: str, tangents: Sequence[Any], arguments: Arguments) -> dict[int, Any]:
@@ -130,7 +130,7 @@ def fit_tangents(name: str, tangents: Sequence[Any], arguments: Arguments) -> di
             )
         for j, (t, (index, leaf)) in enumerate(zip(leaves, rest)):
             spec = entered_spec(leaf)
-            found[index] = fitted = _fit(t, spec)
+            found[index] = fitted = fit(t, spec)
             if fitted is None:
                 path = tree.keystr(tree.leaves_with_path(tangent)[j][0])
                 raise TangentError(
@@ -144,24 +144,6 @@ def fit_tangents(name: str, tangents: Sequence[Any], arguments: Arguments) -> di
 def entered_spec(leaf: Any) -> Spec:
     """The spec of a leaf of an argument, once it is traced: integers of Python are floats."""
     return leaf._spec if isinstance(leaf, Tracer) else float if type(leaf) is int else spec_of(leaf)
-
-
-def _fit(t: Any, spec: Spec) -> Any:
-    """A tangent as one of an argument of this spec: cast to its width; None if it does not fit."""
-    if isinstance(t, Tracer):
-        given = t._spec
-    elif type(t) is np.ndarray or isinstance(t, (np.generic, int, float, complex)):
-        given = spec_of(t)
-    else:
-        return None
-    if given == spec:
-        return t
-    want = dtype_of(spec)
-    if shape_of(given) != shape_of(spec) or dtype_of(given).kind not in "fiub" + want.kind:
-        return None
-    if isinstance(t, Tracer):
-        return t if isinstance(spec, type) else t.astype(want)
-    return spec(t) if isinstance(spec, type) else np.asarray(t, want)[()]
 
 
 class _Map:
@@ -288,9 +270,16 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
 
 
 def along(
-    name: str, fun: Any, args: Sequence[Any], chosen: Sequence[int], words: Any, tangents: Sequence[Any], has_aux: bool
+    name: str,
+    fun: Any,
+    args: Sequence[Any],
+    chosen: Sequence[int],
+    words: Any,
+    tangents: Sequence[Any],
+    has_aux: bool,
+    valued: bool = True,
 ) -> Any:
-    """What `jvp` gives, along the tangents of the chosen arguments."""
+    """What `jvp` gives, along the tangents of the chosen arguments; None for the value unless it is `valued`."""
     aux: Any = None
     frame = Frame(name, watches=forward.watching)
     try:
@@ -304,12 +293,16 @@ def along(
         if has_aux:
             out, aux = split_aux(out, name)
             aux = lower(frame, aux, apart=True)
-        value = lower(frame, out, apart=True)  # which finds what has ended
+        value = lower(frame, out, apart=valued)  # which finds what has ended
         leaves, structure = take_apart(out)
-        made = []
-        for leaf in leaves:
-            at, _ = _output(leaf, frame)
-            made.append(_finish_tangent(leaf, None if at is None else getattr(at, slot)))
+        ends = [_output(leaf, frame)[0] for leaf in leaves]
+        found = {k: None if at is None else getattr(at, slot) for k, at in enumerate(ends)}
+        for at in ends:
+            if at is not None:
+                setattr(at, slot, None)
+        leaves = take_apart(value)[0]
+        del out
+        made = _collect_tangents(leaves, found)
     finally:
         frame.close()
     tangent = put_together(made, structure)

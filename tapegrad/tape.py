@@ -301,8 +301,8 @@ class Moment:
             for mask, scope in tape.scopes.items():
                 if mask not in self.scopes:
                     scope.end(self.frames[-1])
-            for scope, *state in scopes:
-                scope.ended, scope.count, scope.record = state
+            for scope, over, counter, record in scopes:
+                scope.ended, scope.count, scope.record = over, counter, record
             for frame in ended:
                 frame.running = False
             tape.frames, tape.scopes, tape.entries, tape.complete, tape.linear, tape.watching = held

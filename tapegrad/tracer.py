@@ -252,7 +252,10 @@ class LinearTracer(CompleteTracer):
     def __repr__(self) -> NoReturn:
         raise NotLinear("repr")
 
-    __str__ = __format__ = __repr__
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> NoReturn:
+        raise NotLinear("format")
 
 
 TRACERS = (Tracer, CompleteTracer, LinearTracer)

@@ -18,7 +18,7 @@ from ..tape import Entry, Outer
 from ..tracer import NUMBERS, Tracer, spec_of, tracer
 from .cotangent import conform, stretch
 from .definition import Definition
-from .forms import QUICK, View, edge, form, scaled
+from .forms import QUICK, Pull, View, edge, form, scaled
 from .partial import Partial
 from .rules import KEEP, SHAPE, Key, Placeholder, again, placeholder
 

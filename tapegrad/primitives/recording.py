@@ -12,8 +12,7 @@ import numpy as np
 from .. import tree
 from ..errors import CotangentError, EscapedTracerError, InputError, TreeError
 from ..tape import Frame, escaped
-from ..tracer import Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
-from .cotangent import conform
+from ..tracer import Spec, Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
 from .forms import INPUT
 from .partial import Partial, filled
 
@@ -130,16 +129,37 @@ def seeds(name: str, cotangent: Any, structure: Any, outputs: Sequence[Any]) -> 
                 "pass a cotangent for each leaf of the output, in the same containers",
             )
     for c, (index, spec) in zip(given, outputs):
-        if index is None:
+        if dtype_of(spec).kind not in "fc":  # whatever one likes
             continue
-        try:
-            yield index, conform(float(c) if type(c) is int else c, spec, name, "output")
-        except CotangentError:
+        fitted = fit(c, spec)
+        if fitted is None:
             raise CotangentError(
                 f"the pullback of {name} got a cotangent of {describe(c)}",
                 f"the output has shape {shape_of(spec)}, dtype {dtype_of(spec)}",
-                "pass an array like the output",
-            ) from None
+                "pass a plain array like the output, real if it is real",
+            )
+        if index is not None:
+            yield index, fitted
+
+
+def fit(t: Any, spec: Spec) -> Any:
+    """The tangent or cotangent that a caller passed, as one of a value of this spec; None if it does not fit."""
+    if isinstance(t, Tracer):
+        if t._scope.ended is not None:
+            raise escaped(t._scope.ended)
+        given = t._spec
+    elif type(t) is np.ndarray or isinstance(t, (np.generic, int, float, complex)):
+        given = spec_of(t)
+    else:
+        return None
+    if given == spec:
+        return t
+    want = dtype_of(spec)
+    if shape_of(given) != shape_of(spec) or dtype_of(given).kind not in "fiub" + want.kind:
+        return None
+    if isinstance(t, Tracer):
+        return t if isinstance(spec, type) else t.astype(want)
+    return spec(t) if isinstance(spec, type) else np.asarray(t, want)[()]
 
 
 def zeros(leaf: Any) -> Any:

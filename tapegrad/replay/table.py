@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -68,7 +68,7 @@ class ReadableTape:
         arguments: Arguments,
         names: list[str],
         structure: Any,
-        outputs: list[tuple[int | None, Spec | None]],
+        outputs: Sequence[tuple[int | None, Spec | None]],
         value: Any,
     ) -> None:
         self.value = value
