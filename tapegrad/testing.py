@@ -101,8 +101,8 @@ def _varies(leaf: Any) -> bool:
 
 
 def _flat(leaf: Any) -> Any:
-    """A tangent of an output: like it, and a float where it does not vary."""
-    return leaf if is_inexact(leaf) else np.zeros(leaf.shape) if isinstance(leaf, np.ndarray) else 0.0
+    """What is like a tangent of an output: it is like the output, and zeros where that does not vary."""
+    return leaf if is_inexact(leaf) else np.zeros(np.shape(leaf)) if np.ndim(leaf) else 0.0
 
 
 class _Space:
@@ -290,15 +290,18 @@ def _forward(level: _Level) -> _Mode:
     call, primals = _traced(f, level.args)
     given = _Space(primals, [f"tangent of {name}" for _, name in level.inputs.varying])
     names = [f"tangent of {name}" for name in outputs.names]
-    linear = linearize(call, *primals)[1]
 
-    @_once
-    def push(u: Vector) -> Vector:
-        value, made = jvp(call, primals, given.tree(u))
+    def checked(value: Any, tangents: Any) -> Any:
         level.same(value, outputs, *_DIFFERENTIATED, "fwd")
-        level.same(made, _Space(tree.map(_flat, value), names), "tangents unlike the outputs", _BUG, "fwd", like=True)
-        level.same(linear(*given.tree(u)), _Space(made, names), "another tangent by linearize", _BUG, "fwd")
-        return outputs.vector(made)
+        first = _Space(tree.map(_flat, value), names)
+        level.same(tangents, first, "tangents unlike the outputs", _BUG, "fwd", like=True)
+        return tangents
+
+    u = given.tree(_directions(given.size, 2)[-1])
+    made = checked(*jvp(call, primals, u))
+    value, linear = linearize(call, *primals)
+    level.same(linear(*u), _Space(made, names), "another tangent by linearize than by jvp", _BUG, "fwd")
+    push = _once(lambda u: outputs.vector(checked(value, linear(*given.tree(u)))))
 
     def forth(*args: Any) -> Any:
         call, primals = _traced(f, args[:-1])

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from ..primitives.binary import binary
 from ..primitives.define import array_function, composed, internal
 from ..primitives.definition import Definition
-from ..primitives.binary import binary
 from ..primitives.forms import QUICK
 from ..primitives.general import make_form, make_record, note_view
 from ..primitives.partial import Partial, partial
@@ -168,11 +168,17 @@ def _integers(part: Any) -> Any:
     return made if made.size or isinstance(part, np.ndarray) else made.astype(np.intp)
 
 
+def _along(a: Any, axis: int | None) -> tuple[Any, int]:
+    """The array and the axis to go along: all of it in a row if that is None, or where there are no axes."""
+    if axis is None or (axis in (0, -1) and not np.ndim(a)):
+        return np.ravel(a), 0
+    return a, normalize_axis_index(axis, a.ndim)
+
+
 @composed(np.take)
 def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
     refuse_out("take", out)
-    a = np.ravel(a) if axis is None else a
-    axis = 0 if axis is None else normalize_axis_index(axis, a.ndim)
+    a, axis = _along(a, axis)
     indices = _integers(indices)
     if mode != "raise":
         n = a.shape[axis]
@@ -206,8 +212,8 @@ def extract(condition: Any, arr: Any) -> Any:
 
 @composed(np.repeat)
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
-    a = np.ravel(a) if axis is None else a
-    return np.take(a, np.repeat(np.arange(a.shape[axis or 0]), repeats), axis or 0)
+    a, axis = _along(a, axis)
+    return np.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
 
 
 @composed(np.delete)
@@ -267,6 +273,8 @@ def diag(v: Any, k: int = 0) -> Any:
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     if n < 0:
         raise ValueError(f"order must be non-negative but got {n!r}")
+    if n == 0:
+        return a
     axis = normalize_axis_index(axis, np.ndim(a))
     ends = [end if end is None or np.ndim(end) else _sheet(end, a.shape, axis) for end in (prepend, append)]
     parts = [part for part in (ends[0], a, ends[1]) if part is not None]

@@ -123,7 +123,7 @@ def _with(definition: Definition, new: Tangents, args: Any, kwargs: Any) -> Any:
     )
 
 
-def _of_elements(definition: Definition, key: Key, t: Any, y: Any, args: Any, kwargs: Any, alone: bool) -> Any:
+def _of_elements(definition: Definition, key: Any, t: Any, y: Any, args: Any, kwargs: Any, alone: bool) -> Any:
     rule = definition.rules[key].call
     support = None
     if type(t) is Partial:
