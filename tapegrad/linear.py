@@ -15,6 +15,7 @@ import numpy as np
 from . import tree
 from .arguments import Arguments, name_leaves, varies
 from .errors import InputError, OutputError, TangentError, TreeError
+from .primitives.partial import check_doubts
 from .primitives.recording import collect, describe, fit, lower, seeds
 from .replay import backward, forward
 from .replay.table import ReadableTape
@@ -71,8 +72,9 @@ class Recording:
 
     def forth(self, tangents: dict[int, Any]) -> list[Any]:
         """The tangents of the leaves of the output, from those of the arguments by index, which it uses up."""
-        forward.read(self.frame, self.entries, tangents)
+        doubts = forward.read(self.frame, self.entries, tangents)
         made = {k: None if index is None else tangents.get(index) for k, (index, _) in enumerate(self.outputs)}
+        check_doubts(doubts, made.values())
         tangents.clear()
         return _collect_tangents(self.leaves, made)
 
@@ -300,6 +302,7 @@ def along(
         for at in ends:
             if at is not None:
                 setattr(at, slot, None)
+        check_doubts(frame.doubts, found.values())
         leaves = take_apart(value)[0]
         del out
         made = _collect_tangents(leaves, found)

@@ -180,7 +180,10 @@ class Frame:
         watches: called with this frame, gives what reads each entry as it is recorded, instead of the tape.
     """
 
-    __slots__ = ("bit", "complete", "linear", "name", "outer", "running", "scope", "start", "tape", "watch", "watches")
+    __slots__ = (
+        *("bit", "complete", "doubts", "linear", "name", "outer", "running", "scope", "start", "tape", "watch"),
+        "watches",
+    )
 
     def __init__(
         self, name: str, complete: bool = False, linear: bool = False, watches: Callable[[Frame], Watch] | None = None
@@ -190,6 +193,7 @@ class Frame:
         self.linear = linear
         self.watches = watches
         self.watch: Watch | None = None
+        self.doubts: list[Exception] = []  # of what is read forward
         self.running = False
         self.outer: tuple[Frame, ...] = ()
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingRuleError, PrimitiveError
-from ..primitives.define import array_function, composed, internal, primitive
 from ..primitives.binary import through
-from ..primitives.partial import partial
+from ..primitives.define import array_function, composed, internal, primitive
+from ..primitives.partial import doubt, partial
 from ..primitives.ufuncs import constant, elementwise
 from ..tracer import UFUNCS, Tracer, constant_of, plain
 
@@ -24,32 +24,77 @@ def _is_complex(x: Any) -> bool:
     return isinstance(x, complex) or (hasattr(x, "dtype") and x.dtype.kind == "c")
 
 
+def cone(name: str, slope: Any, y: Any) -> Any:
+    """The slope of a function that has the tip of a cone where y = 0: it is 0 there, and changes as nobody knows.
+
+    So its own derivative raises there. In a hole it does not: on the way back `_unknown`, which leaves holes as they
+    are, makes it nan, and `_refused`, which finds zeros in them, looks for that. On the way forth the selection that
+    leaves it out is still to come: `doubt` waits for it where the reading allows that.
+    """
+    if isinstance(y, Tracer) and np.any(y._value == 0):
+        return _unknown(_refused(slope, y, name), y)
+    return slope
+
+
+@internal(nondiff=("name",), constants=("y",), linear=("slope",), views=True)
+def _refused(slope: Any, y: Any, name: str) -> Any:
+    return slope
+
+
+@_refused.defvjp("slope")
+def _(g: Any, _y: Any, _slope: Any, y: Any, name: str) -> Any:
+    if np.any(np.isnan(g) & (y == 0)):
+        raise _no_curvature(name)
+    return g
+
+
+@_refused.defjvp("slope")
+def _(t: Any, _y: Any, _slope: Any, y: Any, name: str) -> Any:
+    if np.any(y == 0):
+        doubt(_no_curvature(name))
+    return t
+
+
+@internal(constants=("y",), elementwise=True, views=True)
+def _unknown(slope: Any, y: Any) -> Any:
+    return slope
+
+
+_unknown.defvjp("slope")(lambda g, _y, _slope, y: np.where(y == 0, math.nan, g))
+
+
+def _no_curvature(name: str) -> MissingRuleError:
+    if name == "absolute":
+        hint = "square x itself for abs(x)**2; x * numpy.sign(x) is abs(x) with slope 0 for good"
+    else:
+        hint = "differentiate the sum of the squares instead: numpy.sum(x * x)"
+    return MissingRuleError(
+        f"{name} has no second derivative where it is 0",
+        "the slope 0 that it is given there says nothing of the curvature",
+        hint,
+    )
+
+
+@internal(elementwise=True, linear=("g",))
+def _signed(g: Any, x: Any) -> Any:
+    """g sign(x), with no hole where that is 0, for it is so by convention."""
+    return g * np.sign(x)
+
+
+_signed.defvjp("g")(lambda g, _y, _g, x: _signed(g, plain(x)))
+_signed.defvjp("x")(lambda g, _y, _g, _x: None)
+
+
 def _abs_rule(g: Any, y: Any, x: Any) -> Any:
-    """x̄ = ḡ sign(x), for complex x ḡ x*/|x|; 0 at 0, where a slope ḡ that varies may be one of a smooth function."""
+    """x̄ = ḡ sign(x), for complex x ḡ x*/|x|; 0 at 0, where the function may be smooth if ḡ varies: cos(|x|) is."""
     if _is_complex(x):
-        refuse_kink("absolute", x, y)
-        return g * np.conjugate(x) / np.where(y == 0, 1, y)
-    if isinstance(g, Tracer):
-        refuse_kink("absolute", x, y, "square x itself for abs(x)**2; x * numpy.sign(x) is abs(x) with slope 0 for good")
-    return _signed(g, x)
+        return cone("absolute", g * np.conjugate(x) / np.where(y == 0, 1, y), y)
+    return cone("absolute", _signed(g, plain(x)), y) if isinstance(g, Tracer) else g * np.sign(x)
 
 
 def _abs_forth(t: Any, y: Any, x: Any) -> Any:
     """ẏ = ẋ sign(x), for complex x the real part of ẋ x*/|x|; 0 at 0."""
     return _abs_rule(t, y, x) if _is_complex(x) else _signed(t, x)
-
-
-@internal(nondiff=("x",), linear=("g",), elementwise=True)
-def _times_sign(g: Any, x: Any) -> Any:
-    return g * np.sign(x)
-
-
-def _signed(g: Any, x: Any) -> Any:
-    """g sign(x), without a hole where that is 0, for it is so by convention."""
-    return _times_sign(g, plain(x)) if isinstance(g, Tracer) else g * np.sign(x)
-
-
-_times_sign.defvjp("g")(lambda g, _y, _g, x: _signed(g, x))
 
 
 def _phase_rule(g: Any, y: Any, x: Any) -> Any:
@@ -81,19 +126,6 @@ def _log_base(x: Any, y: Any) -> Any:
     return np.log(np.where(x == 0, np.ones((), np.result_type(y)), x))
 
 
-_SQUARES = "differentiate the sum of the squares instead: numpy.sum(x * x)"
-
-
-def refuse_kink(name: str, x: Any, y: Any, hint: str = _SQUARES) -> None:
-    """Raise where a second derivative is asked for at y = 0, the tip of a cone: there is none."""
-    if isinstance(y, Tracer) and np.size(x) and np.any(y._value == 0):
-        raise MissingRuleError(
-            f"{name} has no second derivative where it is 0",
-            "its slope jumps there, and the slope 0 that it is given says nothing of the curvature",
-            hint,
-        )
-
-
 def _tanh_rule(g: Any, y: Any, _x: Any) -> Any:
     """x̄ = ḡ (1 − y²), in one buffer"""
     if type(y) is np.ndarray and y.size > 10_000 and type(g) is np.ndarray:
@@ -102,19 +134,24 @@ def _tanh_rule(g: Any, y: Any, _x: Any) -> Any:
     return g * (1 - y * y)
 
 
-@primitive(elementwise=True)
-def _cosine(x: Any, z: Any) -> Any:
-    """x / hypot(x, z); 0 where both are 0, ±1 where x alone is infinite."""
-    h = np.hypot(x, z)
+@internal(constants=("h",), elementwise=True)
+def _cosine(x: Any, z: Any, h: Any) -> Any:
+    """x / h with h = hypot(x, z); 0 where both are 0, ±1 where x alone is infinite."""
     with np.errstate(invalid="ignore"):
-        y = x / np.where(h == 0, 1, h)
-    return np.where(np.isinf(x) & np.isfinite(z), np.copysign(np.ones_like(y), x), y)[()]
+        y = x / h
+    odd = np.isnan(y)
+    return np.where(odd & ~np.isinf(z), np.sign(x) * np.ones_like(y), y)[()] if np.any(odd) else y
 
 
 def _hypot_rule(g: Any, y: Any, x: Any, z: Any) -> Any:
     """x̄ = ḡ x / y"""
-    refuse_kink("hypot", x, y)
-    return g * _cosine(x, z)
+    return cone("hypot", g * _cosine(x, z, y), y)
+
+
+def _angle_rule(g: Any, x: Any, z: Any) -> Any:
+    """x̄ = ḡ z / (x² + z²) of y = arctan2(x, z)"""
+    h = np.hypot(x, z)
+    return g * _cosine(z, x, h) / h
 
 
 @primitive(elementwise=True)
@@ -132,22 +169,24 @@ def _one_plus(x: Any) -> Any:
 @primitive(elementwise=True)
 def _logistic(x: Any) -> Any:
     """1 / (1 + e⁻ˣ)"""
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
 
 
 # fmt: off
-_cosine.defvjp("x")(lambda g, _y, x, z: g * (_cosine(z, x) ** 2 / np.hypot(x, z)))
-_cosine.defvjp("z")(lambda g, y, x, z: -g * (y * _cosine(z, x) / np.hypot(x, z)))
+_cosine.defvjp("x")(lambda g, _y, x, z, h: g * (_cosine(z, x, h) ** 2 / np.hypot(x, z)))
+_cosine.defvjp("z")(lambda g, y, x, z, h: -g * (y * _cosine(z, x, h) / np.hypot(x, z)))
 _one_minus.defvjp("x")(lambda g, y, x: -g * (x / y))
-_one_plus.defvjp("x")(lambda g, y, x: g * (x / y if _is_complex(x) else _cosine(x, 1.0)))
+_one_plus.defvjp("x")(lambda g, y, x: g * (x / y if _is_complex(x) else _cosine(x, 1.0, y)))
 _logistic.defvjp("x")(lambda g, y, x: g * (y * _logistic(-x)))
 # fmt: on
 
 
 def _arctan_rule(g: Any, _y: Any, x: Any) -> Any:
     """x̄ = ḡ / (1 + x²)"""
-    root = _one_plus(x)
+    if not isinstance(x, Tracer):
+        return g / (1 + x * x)
+    root = _one_plus(x)  # whose square is infinite where x is
     return g / root / root
 
 
@@ -158,7 +197,7 @@ def _won(g: Any, x: Any, z: Any, won: Any) -> Any:
 
 
 def _truth(condition: Any) -> Any:
-    return condition if getattr(condition, "dtype", None) == bool else np.not_equal(condition, 0)
+    return condition if getattr(condition, "dtype", None) == np.bool_ else np.not_equal(condition, 0)
 
 
 _LN2, _LN10 = math.log(2), math.log(10)
@@ -174,8 +213,8 @@ float_power = elementwise(np.float_power,  _power_rule,                         
 remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))
 fmod        = elementwise(np.fmod,         through,                               lambda g, y, x, z: -g * np.rint((x - y) / z))
 hypot       = elementwise(np.hypot,        _hypot_rule,                           lambda g, y, x, z: _hypot_rule(g, y, z, x))
-arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: g * _cosine(z, x) / np.hypot(x, z),
-                                                                                  lambda g, _y, x, z: -g * _cosine(x, z) / np.hypot(x, z))
+arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: _angle_rule(g, x, z),
+                                                                                  lambda g, _y, x, z: _angle_rule(-g, z, x))
 logaddexp   = elementwise(np.logaddexp,    lambda g, _y, x, z: g * _logistic(x - z), lambda g, _y, x, z: g * _logistic(z - x))
 logaddexp2  = elementwise(np.logaddexp2,   lambda g, _y, x, z: g * _logistic(_LN2 * (x - z)),
                                                                                   lambda g, _y, x, z: g * _logistic(_LN2 * (z - x)))
@@ -187,7 +226,7 @@ fmax        = elementwise(np.fmax,         lambda g, _y, x, z: _won(g, x, z, np.
                                                                                   lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x) | np.isnan(x)))
 fmin        = elementwise(np.fmin,         lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z) | np.isnan(z)),
                                                                                   lambda g, _y, x, z: _won(g, z, x, np.less_equal(z, x) | np.isnan(x)))
-copysign    = elementwise(np.copysign,     lambda g, _y, x, z: _signed(g * np.copysign(1, z), x),
+copysign    = elementwise(np.copysign,     lambda g, _y, x, z: _signed(g * np.copysign(1, z), plain(x)),
                                                                                   lambda g, _y, _x, _z: None)
 nextafter   = elementwise(np.nextafter,    through,                               lambda g, _y, _x, _z: None)
 heaviside   = elementwise(np.heaviside,    lambda g, _y, _x, _z: None,            lambda g, _y, x, _z: partial(g, np.equal(x, 0)))
@@ -228,8 +267,8 @@ radians     = elementwise(np.radians,    lambda g, _y, _x: np.radians(g), linear
 degrees     = elementwise(np.degrees,    lambda g, _y, _x: np.degrees(g), linear=(0,))
 # fmt: on
 
-absolute.defjvp(0)(_abs_forth)
-fabs.defjvp(0)(_abs_forth)
+for _function in (absolute, fabs):
+    _function.defjvp(0)(_abs_forth)
 
 # derivative zero wherever there is one: the result carries none, and is plain
 for _function in (
@@ -373,5 +412,5 @@ def i0(x: Any) -> Any:
     return np.i0(x)
 
 
-_bessel.defvjp("x")(lambda g, _y, x, n: g * ((_bessel(x, n - 1) + _bessel(x, n + 1)) / 2))
+_bessel.defvjp("x")(lambda g, _y, x, n: g * ((_bessel(x, abs(n - 1)) + _bessel(x, n + 1)) / 2))
 i0.defvjp(0)(lambda g, _y, x: g * _bessel(x, 1))

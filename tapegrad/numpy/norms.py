@@ -11,7 +11,7 @@ from ..errors import MissingRuleError
 from ..primitives.cotangent import Axis, reduced_axes, spread
 from ..primitives.define import composed, internal
 from ..tracer import plain
-from .elementwise import refuse_kink
+from .elementwise import cone
 from .joining import asarray
 from .reductions import _count, _ratio
 from .structure import _conjugate, _shape
@@ -25,17 +25,21 @@ def _norm(x: Any, ord: Any, axis: Axis, keepdims: bool) -> Any:
 @_norm.defvjp("x")
 def _(g: Any, y: Any, x: Any, ord: Any, axis: Axis, _keepdims: bool) -> Any:
     """x̄ = ḡ x* / y for the Euclidean norm, ḡ (|x| / y)ᵖ⁻¹ x* / |x| for the others; 0 where y or x is 0."""
-    refuse_kink("norm", x, y)
     shape = _shape(x)
-    g, y = spread(g, shape, axis), spread(y, shape, axis)
+    y = spread(y, shape, axis)
+    return cone("norm", _slope(spread(g, shape, axis), y, x, ord), y)
+
+
+def _slope(g: Any, y: Any, x: Any, ord: Any) -> Any:
     if ord in (None, 2, "fro", "f"):
         return _conjugate(x) * _ratio(g, y)
     if ord % 2 == 0 and ord > 0 and not np.iscomplexobj(x):
         return g * _ratio(x, y) ** (ord - 1)
     size = np.abs(x)
     zero = (size == 0) | (y == 0)
-    size = np.where(zero, 1, size)
-    return g * np.where(zero, 0, (size / np.where(y == 0, 1, y)) ** (ord - 1) * _conjugate(x) / size)
+    safe = np.where(zero, 1, size)
+    slope = g * np.where(zero, 0, (safe / np.where(y == 0, 1, y)) ** (ord - 1) * _conjugate(x) / safe)
+    return cone(f"abs(x)**{ord} of a norm", slope, size) if ord < 2 else slope  # whose curvature is infinite at 0
 
 
 @composed(np.linalg.norm)

@@ -19,7 +19,7 @@ from ..primitives.cotangent import Axis, reduced_axes, spread
 from ..primitives.define import array_function, composed
 from ..primitives.partial import partial
 from ..tracer import FUNCTIONS, METHODS, Tracer
-from .elementwise import refuse_kink
+from .elementwise import cone
 from .joining import asarray
 from .structure import _conjugate, _shape
 
@@ -189,10 +189,10 @@ def _(g: Any, _y: Any, a: Any, *settings: Any) -> Any:
 @std.defvjp("a")
 def _(g: Any, y: Any, a: Any, *settings: Any) -> Any:
     """x̄ = ḡ (x − m)* / (n − ddof) y."""
-    if _count(_shape(a), settings[0]) > 1:  # of one number it is 0, wherever that is
-        refuse_kink("std", a, y)
     shape, axis = _shape(a), settings[0]
-    return _deviation(_ratio(spread(g, shape, axis), spread(y, shape, axis)), a, *settings)
+    y = spread(y, shape, axis)
+    slope = _deviation(_ratio(spread(g, shape, axis), y), a, *settings)
+    return cone("std", slope, y) if _count(shape, axis) > 1 else slope  # of one number it is 0, wherever that is
 
 
 # products

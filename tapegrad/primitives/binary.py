@@ -178,7 +178,7 @@ def binary(
         _, _, _, spec, p, sp, y, x, z = e
         t = tangent(p)
         if t is None or type(t) is Partial:
-            return t and NotImplemented
+            return None if t is None else NotImplemented
         if not broadcasts:
             return stretch(product(t, z), spec, name)
         if x_shown:
@@ -193,7 +193,7 @@ def binary(
         _, _, _, spec, p, sp, y, x, z = e
         t = tangent(p)
         if t is None or type(t) is Partial:
-            return t and NotImplemented
+            return None if t is None else NotImplemented
         if not broadcasts:
             return stretch(product(x, t), spec, name)
         if z_shown:

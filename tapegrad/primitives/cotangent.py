@@ -125,7 +125,7 @@ def _conform_partial(g: Any, spec: Spec, name: str, argument: Any, broadcasts: b
 
 
 def stretch(t: Any, spec: Spec, name: str) -> Any:
-    """The tangent `t` that a rule of `name` gave, as one of an answer of this spec: broadcast, of its width and kind."""
+    """The tangent `t` that a rule of `name` gave as one of an answer of this spec: broadcast, of its width and kind."""
     kind = type(t)
     if kind is np.ndarray:
         if (t.shape, t.dtype) == spec:

@@ -34,7 +34,7 @@ class Definition:
         self.name = name
         self.elementwise = elementwise  # its rules multiply each element, and need not unbroadcast
         self.reduces = reduces  # it takes the one from the many along `axis`; its rules multiply each of the many
-        self.scatters = scatters  # tells, of the arguments, where the answer is not 0 whatever they are: there are holes
+        self.scatters = scatters  # tells, of the arguments, where the answer is not 0 whatever they are
         self.scales = scales  # it multiplies its two arguments, and where one is a constant 0 it leaves a hole
         self.views = views  # its result may share memory with its argument
         self.rules: dict[Key, Rule] = {}

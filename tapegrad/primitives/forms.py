@@ -83,8 +83,7 @@ def scaled(rule: Callable[..., Any], constant: Any, *call: Any) -> Any:
     if type(constant) is _ndarray:
         if np.count_nonzero(constant) == constant.size:
             return rule(*call)
-        with np.errstate(all="ignore"):
-            return within(rule(*call), constant != 0)
+        return within(rule(*call), constant != 0)
     return rule(*call) if isinstance(constant, Tracer) or constant != 0 else None
 
 

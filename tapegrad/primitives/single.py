@@ -85,7 +85,7 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
     def push(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
         t = tangent(e[4])
         if t is None or type(t) is Partial:
-            return t and NotImplemented
+            return None if t is None else NotImplemented
         return stretch(record(t, e[8]) if type(t) is Tracer else body(t, *e[8]), e[3], name)
 
     quick = form(name, pull, lift, definition, view, push if definition.linear and not definition.scatters else None)

@@ -70,8 +70,8 @@ def unary(definition: Definition) -> Callable[[Unary, Unary], Unary]:
     def push(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
         _, _, _, spec, p, sp, y, x = e
         t = tangent(p)
-        if t is None or type(t) is Partial:
-            return t and NotImplemented
+        if t is None or type(t) is Partial or definition.forward_rules:
+            return None if t is None else NotImplemented
         if shows:
             y, x = Placeholder(spec) if show_y else y, Placeholder(sp) if show_x else x
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import Context, copy_context
 from typing import Any
 
 import numpy as np
@@ -22,53 +21,36 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
 
     Each entry's cotangent is taken out, and its rules send it on to the entry's parents. What depends on
     frames around this one is made a tracer of theirs first, so that the rules are recorded there: that is
-    all there is to higher derivatives.
+    all there is to higher derivatives. An infinite slope is no news, for a selection may yet leave it out:
+    NumPy keeps silent.
     """
     bit = frame.bit
     outer = bit - 1
-    pop = entries.pop
-    pull = PULL
-    silent: Any = None
+    pop, pull, lift = entries.pop, PULL, LIFT
+    scopes = Outer(frame)
     cots[-1] = entries
     e: Entry = ()
     try:
-        if not outer:
+        with np.errstate(all="ignore"):
             while entries:
                 e = pop()
                 g = cots[e[0]]
-                if g is not None:
-                    cots[e[0]] = None
-                    if type(g) is Partial:
-                        silent = silent or ignoring()
-                        silent.run(pull_partial, g, e, cots, bit)
-                    else:
-                        pull[e[2]](g, e, cots, bit)
-        else:
-            lift, scopes = LIFT, Outer(frame)
-            while entries:
-                e = pop()
-                if e[1] & bit:
-                    g = cots[e[0]]
-                    if g is not None:
-                        cots[e[0]] = None
-                        if e[1] & outer:
-                            e = lift[e[2]](e, scopes)
-                        if type(g) is Partial:
-                            silent = silent or ignoring()
-                            silent.run(pull_partial, g, e, cots, bit)
-                        else:
-                            pull[e[2]](g, e, cots, bit)
+                if g is None:
+                    continue
+                if outer:
+                    if not e[1] & bit:
+                        continue
+                    if e[1] & outer:
+                        e = lift[e[2]](e, scopes)
+                cots[e[0]] = None
+                if type(g) is Partial:
+                    pull_partial(g, e, cots, bit)
+                else:
+                    pull[e[2]](g, e, cots, bit)
     except Exception as error:
         error.add_note(f"tapegrad: on the way back through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}")
         raise
     cots[-1] = None
-
-
-def ignoring() -> Context:
-    """A context in which NumPy keeps silent; to run in it costs less than to enter `errstate` each time."""
-    context = copy_context()
-    context.run(np.errstate(all="ignore").__enter__)
-    return context
 
 
 def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:

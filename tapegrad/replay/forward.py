@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from operator import attrgetter
 from typing import Any
 
@@ -20,12 +21,11 @@ from ..primitives.cotangent import conform, reduced_axes, stretch, zero
 from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
 from ..primitives.general import apply_all, apply_rule, leaves_of
-from ..primitives.partial import Partial, filled, partial, unhurt, within
+from ..primitives.partial import DOUBTS, Partial, filled, partial, unhurt, within
 from ..primitives.rules import Key
 from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
 from ..tape import Entry, Frame, Index, Outer, Watch
 from ..tracer import NotLinear, shape_of
-from .backward import ignoring
 
 Tangent = Callable[[int], Any]  # of the value that has an index; None for 0
 Tangents = dict[Key, Any]  # of the arguments of a call; a list of those of the leaves, where one is a container
@@ -35,7 +35,10 @@ def watching(frame: Frame) -> Watch:
     """What reads each entry as it is recorded, and gives its index the tangent."""
     bit = frame.bit
     outer, scopes = bit - 1, Outer(frame)
-    run = ignoring().run
+    context = copy_context()  # to run in it costs less than to enter `errstate` each time
+    context.run(np.errstate(all="ignore").__enter__)
+    context.run(DOUBTS.set, frame.doubts)
+    run = context.run
     slot = Index.slot(bit)
     tangent = attrgetter(slot)
 
@@ -56,14 +59,22 @@ def watching(frame: Frame) -> Watch:
     return watch
 
 
-def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> None:
-    """Go through the entries from the start; `tangents`, by index, has those of the inputs, and gets the others."""
+def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> list[Exception]:
+    """Go through the entries from the start; `tangents`, by index, has those of the inputs, and gets the others.
+
+    Returns what it had doubts of.
+    """
+    doubts: list[Exception] = []
+    token = DOUBTS.set(doubts)
     try:
         with np.errstate(all="ignore"):
             _read(entries, tangents, frame.bit, Outer(frame))
     except Exception as error:
         error.add_note(f"tapegrad: on the way forward through the tape of {frame.name}")
         raise
+    finally:
+        DOUBTS.reset(token)
+    return doubts
 
 
 def _read(entries: Sequence[Entry], tangents: dict[int, Any], bit: int, scopes: Outer) -> None:
@@ -76,7 +87,7 @@ def _read(entries: Sequence[Entry], tangents: dict[int, Any], bit: int, scopes: 
                 t: Any = [tangent(index) for index in outputs]
             else:
                 if e[1] & outer:
-                    e = LIFT[e[2]](e, scopes)  # noqa: PLW2901
+                    e = LIFT[e[2]](e, scopes)
                 quick = PUSH[e[2]]
                 t = NotImplemented if quick is None else quick(e, bit, tangent)
                 if t is NotImplemented:

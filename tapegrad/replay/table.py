@@ -162,7 +162,8 @@ class ReadableTape:
                 continue
             sent = Sparse()
             lifted = LIFT[e[2]](e, scopes) if e[1] & (bit - 1) else e
-            (pull_partial if type(g) is Partial else PULL[e[2]])(g, lifted, sent, bit)
+            with np.errstate(all="ignore"):
+                (pull_partial if type(g) is Partial else PULL[e[2]])(g, lifted, sent, bit)
             for parent, c in sent.items():
                 held = cots.get(parent)
                 cots[parent] = c if held is None else _merge(held, c)

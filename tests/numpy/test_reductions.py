@@ -222,7 +222,7 @@ def test_special_points(function: Any, x: Any, slope: Any) -> None:
             assert np.isfinite(pull_twice(function, point)).all()
         except MissingRuleError as error:
             assert "has no second derivative where it is 0" in str(error)
-            assert function(point) == 0
+            assert 0 in (function(point), *point)
             assert point.size > 1
 
 
