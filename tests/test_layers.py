@@ -38,6 +38,7 @@ ORDER = """
     transforms
     folding  linear
     jacobians
+    numpy.kinks
     numpy.elementwise  numpy.structure  numpy.creation  numpy.sorting  numpy.linalg  numpy.fft
     numpy.joining
     numpy.indexing  numpy.reductions  numpy.products

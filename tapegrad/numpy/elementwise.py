@@ -12,89 +12,29 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingRuleError, PrimitiveError
+from ..errors import PrimitiveError
 from ..primitives.binary import through
 from ..primitives.define import array_function, composed, internal, primitive
-from ..primitives.partial import doubt, partial
+from ..primitives.partial import partial
 from ..primitives.ufuncs import constant, elementwise
 from ..tracer import UFUNCS, Tracer, constant_of, plain
+from .kinks import cone, signed
 
 
 def _is_complex(x: Any) -> bool:
     return isinstance(x, complex) or (hasattr(x, "dtype") and x.dtype.kind == "c")
 
 
-def cone(name: str, slope: Any, y: Any) -> Any:
-    """The slope of a function that has the tip of a cone where y = 0: it is 0 there, and changes as nobody knows.
-
-    So its own derivative raises there. In a hole it does not: on the way back `_unknown`, which leaves holes as they
-    are, makes it nan, and `_refused`, which finds zeros in them, looks for that. On the way forth the selection that
-    leaves it out is still to come: `doubt` waits for it where the reading allows that.
-    """
-    if isinstance(y, Tracer) and np.any(y._value == 0):
-        return _unknown(_refused(slope, y, name), y)
-    return slope
-
-
-@internal(nondiff=("name",), constants=("y",), linear=("slope",), views=True)
-def _refused(slope: Any, y: Any, name: str) -> Any:
-    return slope
-
-
-@_refused.defvjp("slope")
-def _(g: Any, _y: Any, _slope: Any, y: Any, name: str) -> Any:
-    if np.any(np.isnan(g) & (y == 0)):
-        raise _no_curvature(name)
-    return g
-
-
-@_refused.defjvp("slope")
-def _(t: Any, _y: Any, _slope: Any, y: Any, name: str) -> Any:
-    if np.any(y == 0):
-        doubt(_no_curvature(name))
-    return t
-
-
-@internal(constants=("y",), elementwise=True, views=True)
-def _unknown(slope: Any, y: Any) -> Any:
-    return slope
-
-
-_unknown.defvjp("slope")(lambda g, _y, _slope, y: np.where(y == 0, math.nan, g))
-
-
-def _no_curvature(name: str) -> MissingRuleError:
-    if name == "absolute":
-        hint = "square x itself for abs(x)**2; x * numpy.sign(x) is abs(x) with slope 0 for good"
-    else:
-        hint = "differentiate the sum of the squares instead: numpy.sum(x * x)"
-    return MissingRuleError(
-        f"{name} has no second derivative where it is 0",
-        "the slope 0 that it is given there says nothing of the curvature",
-        hint,
-    )
-
-
-@internal(elementwise=True, linear=("g",))
-def _signed(g: Any, x: Any) -> Any:
-    """g sign(x), with no hole where that is 0, for it is so by convention."""
-    return g * np.sign(x)
-
-
-_signed.defvjp("g")(lambda g, _y, _g, x: _signed(g, plain(x)))
-_signed.defvjp("x")(lambda g, _y, _g, _x: None)
-
-
 def _abs_rule(g: Any, y: Any, x: Any) -> Any:
     """x̄ = ḡ sign(x), for complex x ḡ x*/|x|; 0 at 0, where the function may be smooth if ḡ varies: cos(|x|) is."""
     if _is_complex(x):
         return cone("absolute", g * np.conjugate(x) / np.where(y == 0, 1, y), y)
-    return cone("absolute", _signed(g, plain(x)), y) if isinstance(g, Tracer) else g * np.sign(x)
+    return cone("absolute", signed(g, plain(x)), y) if isinstance(g, Tracer) else g * np.sign(x)
 
 
 def _abs_forth(t: Any, y: Any, x: Any) -> Any:
     """ẏ = ẋ sign(x), for complex x the real part of ẋ x*/|x|; 0 at 0."""
-    return _abs_rule(t, y, x) if _is_complex(x) else _signed(t, x)
+    return _abs_rule(t, y, x) if _is_complex(x) else signed(t, x)
 
 
 def _phase_rule(g: Any, y: Any, x: Any) -> Any:
@@ -226,7 +166,7 @@ fmax        = elementwise(np.fmax,         lambda g, _y, x, z: _won(g, x, z, np.
                                                                                   lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x) | np.isnan(x)))
 fmin        = elementwise(np.fmin,         lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z) | np.isnan(z)),
                                                                                   lambda g, _y, x, z: _won(g, z, x, np.less_equal(z, x) | np.isnan(x)))
-copysign    = elementwise(np.copysign,     lambda g, _y, x, z: _signed(g * np.copysign(1, z), plain(x)),
+copysign    = elementwise(np.copysign,     lambda g, _y, x, z: signed(g * np.copysign(1, z), plain(x)),
                                                                                   lambda g, _y, _x, _z: None)
 nextafter   = elementwise(np.nextafter,    through,                               lambda g, _y, _x, _z: None)
 heaviside   = elementwise(np.heaviside,    lambda g, _y, _x, _z: None,            lambda g, _y, x, _z: partial(g, np.equal(x, 0)))

@@ -11,8 +11,8 @@ from ..errors import MissingRuleError
 from ..primitives.cotangent import Axis, reduced_axes, spread
 from ..primitives.define import composed, internal
 from ..tracer import plain
-from .elementwise import cone
 from .joining import asarray
+from .kinks import cone
 from .reductions import _count, _ratio
 from .structure import _conjugate, _shape
 

@@ -19,8 +19,8 @@ from ..primitives.cotangent import Axis, reduced_axes, spread
 from ..primitives.define import array_function, composed
 from ..primitives.partial import partial
 from ..tracer import FUNCTIONS, METHODS, Tracer
-from .elementwise import cone
 from .joining import asarray
+from .kinks import cone
 from .structure import _conjugate, _shape
 
 Shape = tuple[int, ...]
