@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from itertools import count
+from sys import getrefcount
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
 from . import tree
+from .arguments import check_argnums
 from .errors import MissingRuleError, OutputError, PrimitiveError, TangentError
 from .primitives.define import internal
 from .primitives.definition import Definition
-from .primitives.forms import UNFOLD, form
-from .primitives.general import PICK, make_form
+from .primitives.forms import DEFINITIONS, UNFOLD, VIEW, form
+from .primitives.general import PICK, make_form, note_view
 from .primitives.recording import describe, lower
+from .primitives.rules import placeholder
 from .primitives.transpose import turned, zeros
 from .tape import Entry, Frame, Moment, Tape, running, union
 from .tracer import Tracer, is_inexact, plain, spec_of, tracer
@@ -58,43 +63,51 @@ def _folds(tape: Tape) -> bool:
 
 
 class _Stretch:
-    """A call that is to be one entry of the tape, and how to record it again."""
+    """A call that is to be one entry of the tape, and how to record it again.
+
+    What it recorded is known by its place in the order of the indices, counted from the first.
+    """
 
     def __init__(self, tape: Tape, name: str, fun: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        while (first := next(tape.count)) < _SHARED:
+            pass
+        self.first = first
         self.moment = Moment(tape)
         self.name = name
         self.fun = fun
         self.call = tree.map(_alias, (args, kwargs))
-        self.places: list[int] = []  # of the outputs among the leaves of the result
-        self.values: list[Any] = []
+        self.length = 0  # of the stretch, in indices
+        self.parents: list[int] = []
+        self.values: dict[int, Any] = {}  # of the traced ones among the leaves of the result
+        self.outputs: list[int] = []
 
     def fold(self, out: Any) -> None:
-        """Put one entry in the place of those that the call has written."""
-        tape, start = self.moment.tape, self.moment.start
-        written = {e[0]: e[1] for e in tape.entries[start:]}
-        leaves = tree.leaves(out)
-        if not all(isinstance(leaf, Tracer | str) or leaf is None or _is_plain(leaf) for leaf in leaves):
-            return  # a pullback, say, which refers to what it was made from
-        self.places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Tracer) and leaf._index in written]
-        if not self.places:
-            return
-        self.values = [plain(leaves[k]) for k in self.places]
-        call, n = next(tape.count), len(self.places)
-        mask = functools.reduce(int.__or__, written.values())
-        entries: list[Entry] = [(call, mask, FOLD, None, self)]
-        for position, k in enumerate(self.places):
-            leaf = leaves[k]
-            if leaf._index in written:  # which several outputs may share
-                entries.append((leaf._index, written.pop(leaf._index), PICK, leaf._spec, call, position, n))
-        tape.entries[start:] = entries
+        """Put one entry in the place of those that the call has written.
+
+        Outputs are what is still in use: the result, what a pullback in it refers to, what was put in a list outside.
+        """
+        tape, start, first = self.moment.tape, self.moment.start, self.first
+        self.length, self.parents = next(tape.count) - first, _parents(tape.entries[start:], first)
+        written = [e[:4] for e in tape.entries[start:]]
+        del tape.entries[start:]
+        used = [e for e, n in zip(written, _references(written)) if n > _ALONE]
+        self.values = {k: leaf._value for k, leaf in enumerate(tree.leaves(out)) if isinstance(leaf, Tracer)}
+        self.outputs = [e[0] - first for e in used]
+        if used:
+            mask = functools.reduce(int.__or__, [e[1] for e in written])
+            tape.entries.append((first, mask, FOLD, None, self))
+        for position, (index, mask, _, spec) in enumerate(used):
+            tape.entries.append((index, mask, PICK, spec, first, position, len(used)))
 
     def again(self) -> tuple[list[Entry], list[int]]:
         """The entries of the call, recorded anew, and the indices of its outputs."""
         args, kwargs = tree.map(_alias, self.call)
         with self.moment.again() as entries:
+            first = next(self.moment.tape.count)
             leaves = tree.leaves(self.fun(*args, **kwargs))
-        made = [leaves[k] if k < len(leaves) else None for k in self.places]
-        for leaf, value in zip(made, self.values):
+            length = next(self.moment.tape.count) - first
+        for k, value in self.values.items():
+            leaf = leaves[k] if k < len(leaves) else None
             if not isinstance(leaf, Tracer) or not _is_close(leaf._value, value):
                 raise OutputError(
                     f"{self.name} gave another value when it was called again",
@@ -102,7 +115,44 @@ class _Stretch:
                     "what a checkpointed function computes must depend on its arguments alone: "
                     "make random numbers outside, or with a fixed seed",
                 )
-        return entries, [leaf._index for leaf in made]
+        outputs = [first + k for k in self.outputs]
+        if (
+            length != self.length
+            or _parents(entries, first) != self.parents
+            or not {e[0] for e in entries}.issuperset(outputs)
+        ):
+            raise OutputError(
+                f"{self.name} took other steps when it was called again",
+                "they depend on something that has changed, such as the variable of a loop that it was made in",
+                "make what may change an argument of the checkpointed function, "
+                "and keep no traced values from call to call",
+            )
+        return entries, outputs
+
+
+def _parents(entries: list[Entry], first: int) -> list[int]:
+    """What a stretch read from outside: indices below its first, each once, in the order of their use."""
+    parents: list[int] = []
+    for e in entries:
+        if e[2] == FOLD:
+            parents += e[4].parents
+        elif DEFINITIONS[e[2]] is None:
+            parents.append(e[4])
+        else:
+            parents += [edge[3] for edge in VIEW[e[2]](e)[3]]
+    return list(dict.fromkeys([parent for parent in parents if parent < first]))
+
+
+_SHARED = 1025  # of smaller integers there is one object each, whose references tell nothing
+
+
+def _references(entries: list[Entry]) -> list[int]:
+    """How many references there are to the index of each entry."""
+    return [getrefcount(e[0]) for e in entries]
+
+
+# of an index that no value bears; where references are not counted, every value may be in use
+_ALONE = _references([(next(count(_SHARED)),)])[0] if sys.implementation.name == "cpython" else -1
 
 
 def _alias(x: Any) -> Any:
@@ -118,6 +168,8 @@ def _is_close(a: Any, b: Any) -> bool:
     """Whether two values are equal up to rounding."""
     if np.shape(a) != np.shape(b):
         return False
+    if np.all(a == b):
+        return True
     scale = np.max(np.abs(b), where=np.isfinite(b), initial=0)
     return bool(np.allclose(a, b, 0, scale * np.finfo(np.result_type(b)).eps ** 0.5, equal_nan=True))
 
@@ -137,7 +189,7 @@ def _pull_fold(g: list[Any], e: Entry, cots: Any, bit: int) -> None:
     pile = cots[-1]
     if type(cots) is list:  # make room for the new indices; the last place is that of the pile
         cots[-1] = None
-        cots += [None] * (next(e[4].moment.tape.count) + 2 - len(cots))
+        cots += [None] * (max([new[0] for new in entries], default=0) + 2 - len(cots))
         cots[-1] = pile
     for c, index in zip(g, outputs):
         if c is not None:
@@ -193,13 +245,17 @@ class _Custom(Transform[P, R]):
     def __init__(self, fun: Callable[P, R], nondiff_argnums: int | Sequence[int], kind: str) -> None:
         super().__init__(fun, kind)
         self.kind = kind
-        self.nondiff = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
-        self.definition = Definition(_body, getattr(fun, "__name__", type(fun).__name__), ("_call",))
+        nondiff = check_argnums(nondiff_argnums, kind)
+        self.nondiff = (nondiff,) if isinstance(nondiff, int) else nondiff
+        self.definition = Definition(_body, self.title, ("_call",))
         self.definition.turn = turned
         self.number = make_form(self.definition)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        every = _positional(cast(Any, self.fun), args, kwargs)
+        traced = [leaf for leaf in tree.leaves((args, kwargs)) if isinstance(leaf, Tracer)]
+        if not traced:
+            return self.fun(*args, **kwargs)
+        every = self._positional(args, kwargs)
         n = len(every)
         nondiff = [k + n if k < 0 else k for k in self.nondiff]
         if any(not 0 <= k < n for k in nondiff):
@@ -208,24 +264,44 @@ class _Custom(Transform[P, R]):
                 f"it was called with {n} arguments",
                 "count from 0, or leave it out",
             )
-        traced = [leaf for leaf in tree.leaves(every) if isinstance(leaf, Tracer)]
-        if not traced:
-            return self.fun(*args, **kwargs)
         for k in nondiff:
-            if any(isinstance(leaf, Tracer) for leaf in tree.leaves(every[k])):
+            if any([isinstance(leaf, Tracer) for leaf in tree.leaves(every[k])]):
                 raise PrimitiveError(
                     f"argument {k} of {self.title} carries no derivative, but got a traced value",
                     f"nondiff_argnums: {self.nondiff}",
                     "pass a plain value, such as tapegrad.stop_gradient(x)",
                 )
         self._require()
-        scope = functools.reduce(union, [x._scope for x in traced])
+        scope = functools.reduce(union, [x._scope for x in traced], traced[0]._scope)
         frame = next(f for f in scope.tape.frames if f.bit == 1 << (scope.mask.bit_length() - 1))
         settings = [every[k] for k in nondiff]
         places = [k for k in range(n) if k not in nondiff]
         lowered = [lower(frame, a) for a in every]
         out, call = self._run(frame, lowered, settings, [lowered[k] for k in places])
+        if any([isinstance(leaf, Tracer) and leaf._scope.mask >= 2 * frame.bit for leaf in tree.leaves(out)]):
+            # it closes over a value of a frame within; the frames around that one see what is written
+            return self._run(frame, every, settings, [every[k] for k in places])[0]
         return self._record(frame, [every[k] for k in places], out, call)
+
+    def _positional(self, args: Any, kwargs: Any) -> list[Any]:
+        """All arguments by position, as a rule gets them."""
+        fun = cast(Any, self.fun)
+        try:
+            signature = None if isinstance(fun, np.ufunc) else inspect.signature(fun)
+        except ValueError:  # a built-in that does not tell
+            signature = None
+        if signature is not None:
+            bound = signature.bind(*args, **kwargs)
+            kwargs = bound.kwargs
+            bound.apply_defaults()
+            args = bound.args
+        if kwargs:
+            raise PrimitiveError(
+                f"{self.title} got {', '.join(kwargs)} by keyword alone",
+                "the arguments of a function with a custom rule have a position",
+                "make them positional parameters",
+            )
+        return list(args)
 
     def _require(self) -> None:
         raise NotImplementedError
@@ -234,9 +310,13 @@ class _Custom(Transform[P, R]):
         """The result, as the frames around see it, and what the rules will need."""
         raise NotImplementedError
 
+    def _held(self, arg: Any) -> Any:
+        """What the rule needs of an argument."""
+        return arg
+
     def _record(self, frame: Frame, args: list[Any], out: Any, call: Any) -> Any:
         """Write one entry for the frame, and join its outputs with what was computed for the frames around."""
-        scope = frame.scope
+        scope = frame.tape.scope(frame.bit)
         edges = []
         for key, a in enumerate(args):
             container = tree.is_node(a)
@@ -245,44 +325,33 @@ class _Custom(Transform[P, R]):
                 if isinstance(x, Tracer) and x._scope.mask & frame.bit:
                     edges.append((key, k, len(leaves) * container, x._index, frame.bit, x._spec))
         self.definition.require(dict.fromkeys([edge[0] for edge in edges]))
-        held = tuple([lower(frame, a) for a in args])
         leaves, structure = tree.flatten(out)
         values = [plain(leaf) for leaf in leaves]
-        index = next(scope.count)
-        y = structure.unflatten(values)
+        specs = [spec_of(v) if _is_plain(v) else float for v in values]  # of a word the rule gets 0
+        indices = [next(scope.count) if is_inexact(v) else None for v in values]
         several = tree.is_node(out)
-        kinds = [(next(scope.count) if is_inexact(v) else None, spec_of(v)) if _is_plain(v) else (None, None) for v in values]
-        if not several:
-            kinds = [(index, spec_of(values[0]))] if is_inexact(values[0]) else [(None, None)]
-        if any(i is not None for i, _ in kinds):
-            outputs = (structure, tuple(kinds)) if several else None
-            scope.record((index, frame.bit, self.number, None if several else kinds[0][1], y, held, {"_call": call}, tuple(edges), outputs))
-            if several:
-                for position, (i, spec) in enumerate(kinds):
-                    if i is not None:
-                        scope.record((i, frame.bit, PICK, spec, index, position, len(kinds)))
+        if any(i is not None for i in indices):
+            index = next(scope.count) if several else indices[0]
+            spec = None if several else specs[0]
+            outputs = (structure, tuple(zip(indices, specs))) if several else None
+            y = structure.unflatten(values if scope.complete else [placeholder(v) for v in values])
+            held = tuple([self._held(lower(frame, a)) for a in args])
+            scope.record((index, frame.bit, self.number, spec, y, held, {"_call": call}, tuple(edges), outputs))
+            for position, i in enumerate(indices):
+                if several and i is not None:
+                    scope.record((i, frame.bit, PICK, specs[position], index, position, len(values)))
         made = []
-        for leaf, value, (i, spec) in zip(leaves, values, kinds):
+        for leaf, value, i, spec in zip(leaves, values, indices, specs):
             x = leaf if i is None else tracer(value, i, scope, spec)
-            made.append(_joined(x, leaf) if i is not None and isinstance(leaf, Tracer) else x)
+            x = _joined(x, leaf) if i is not None and isinstance(leaf, Tracer) else x
+            if i is not None:
+                note_view(x, *[a for a in tree.leaves(args) if isinstance(a, Tracer)])
+            made.append(x)
         return structure.unflatten(made)
 
 
 def _body(*args: Any, _call: Any) -> Any:
     raise AssertionError("a custom function is recorded by hand")
-
-
-def _positional(fun: Callable[..., Any], args: Any, kwargs: Any) -> list[Any]:
-    """All arguments by position, as a rule gets them."""
-    bound = inspect.signature(fun).bind(*args, **kwargs)
-    bound.apply_defaults()
-    if bound.kwargs:
-        raise PrimitiveError(
-            f"{getattr(fun, '__name__', 'a custom function')} got {', '.join(bound.kwargs)} by keyword alone",
-            "the arguments of a function with a custom rule have a position",
-            "make them positional parameters",
-        )
-    return list(bound.args)
 
 
 class custom_vjp(_Custom[P, R]):
@@ -310,6 +379,13 @@ class custom_vjp(_Custom[P, R]):
         self.fwd: Any = None
         self.bwd: Any = None
 
+    def __reduce__(self) -> Any:
+        return type(self), (self.fun, self.nondiff), (self.fwd, self.bwd)
+
+    def __setstate__(self, rules: Any) -> None:
+        if rules[0] is not None:
+            self.defvjp(*rules)
+
     def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
         """Give the rule: what to compute and to keep, and the way back."""
         for rule in (fwd, bwd):
@@ -336,15 +412,20 @@ class custom_vjp(_Custom[P, R]):
                 "return result, residuals",
             )
         out, residuals = pair
-        return out, (settings, lower(frame, residuals))
+        inner = [f for f in frame.tape.frames if f.bit >= frame.bit]  # which will have ended when they are read
+        return out, (settings, functools.reduce(lambda r, f: lower(f, r), inner, residuals))
+
+    def _held(self, arg: Any) -> Any:
+        return tree.map(placeholder, arg)  # there are residuals for the values
 
     def _back(self, g: Any, _y: Any, *args: Any, _call: Any) -> Any:
         settings, residuals = _call
         given = self.bwd(*settings, residuals, g)
         if not isinstance(given, (tuple, list)) or len(given) != len(args):
+            what = f"{len(given)} cotangents" if isinstance(given, (tuple, list)) else describe(given)
             raise OutputError(
-                f"bwd of {self.title} returned {describe(given)}",
-                f"there are {len(args)} arguments to differentiate by",
+                f"bwd of {self.title} returned {what}",
+                f"the number of arguments to differentiate by is {len(args)}",
                 "return a tuple with a cotangent for each of them, None for zero",
             )
         return tuple(given)
@@ -374,6 +455,13 @@ class custom_jvp(_Custom[P, R]):
         super().__init__(fun, nondiff_argnums, "custom_jvp")
         self.jvp: Any = None
 
+    def __reduce__(self) -> Any:
+        return type(self), (self.fun, self.nondiff), (self.jvp,)
+
+    def __setstate__(self, rules: Any) -> None:
+        if rules[0] is not None:
+            self.defjvp(*rules)
+
     def defjvp(self, jvp: F) -> F:
         """Give the rule: from primals and tangents, two tuples, to the result and its tangent."""
         if not callable(jvp):
@@ -396,19 +484,26 @@ class custom_jvp(_Custom[P, R]):
                 "give one rule with defjvp",
             )
 
-        def jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-            if len(jvps) != len(primals):
+        for rule in jvps:
+            if rule is not None and not callable(rule):
                 raise PrimitiveError(
-                    f"{self.title}.defjvps was given {len(jvps)} rules",
-                    f"the function has {len(primals)} arguments",
-                    "give one for each, None where there is no derivative",
+                    f"{self.title}.defjvps got a {type(rule).__name__}",
+                    "it takes a function for each argument, None where there is no derivative",
+                    "write f.defjvps(lambda t, ans, x: ...)",
                 )
-            ans = cast(Any, self)(*primals)
-            parts = [rule(t, ans, *primals) for rule, t in zip(jvps, tangents) if rule is not None]
-            total = functools.reduce(lambda a, b: tree.map(np.add, a, b), parts) if parts else zeros(ans)
-            return ans, total
+        self.defjvp(functools.partial(self._by_argument, jvps))
 
-        self.defjvp(jvp)
+    def _by_argument(self, jvps: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+        if len(jvps) != len(primals):
+            raise PrimitiveError(
+                f"{self.title}.defjvps was given {len(jvps)} rules",
+                f"the function has {len(primals)} arguments",
+                "give one for each, None where there is no derivative",
+            )
+        ans = cast(Any, self)(*primals)
+        parts = [rule(t, ans, *primals) for rule, t in zip(jvps, tangents) if rule is not None]
+        total = functools.reduce(lambda a, b: tree.map(np.add, a, b), parts) if parts else zeros(ans)
+        return ans, total
 
     def _require(self) -> None:
         if self.jvp is None:
@@ -432,10 +527,12 @@ class custom_jvp(_Custom[P, R]):
         return out, tangent
 
     def _run(self, frame: Frame, every: list[Any], settings: list[Any], args: list[Any]) -> tuple[Any, Any]:
-        return self._pair(settings, args, [zeros(a) for a in args])[0], settings
+        with np.errstate(all="ignore"):  # of a tangent that nobody will see
+            return self._pair(settings, args, [zeros(a) for a in args])[0], settings
 
     def _forth(self, tangents: Any, _y: Any, *args: Any, _call: Any) -> Any:
-        return self._pair(_call, args, tangents)[1]
+        tangent = self._pair(_call, args, tangents)[1]
+        return tuple(tree.leaves(tangent)) if tree.is_node(tangent) else tangent
 
 
 def _without_rule(title: str, how: str) -> MissingRuleError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -33,13 +34,23 @@ def check_function(fun: Any, name: str) -> None:
 
 
 class Transform(Generic[P, R]):
-    """A function made from a function: keeps its name, signature and docstring, and pickles when it does."""
+    """A function made from a function: keeps its name, signature and docstring, and pickles when it does.
+
+    One that a decorator has put in the place of its function pickles by its name, as functions do.
+    """
 
     def __init__(self, fun: Callable[P, Any], kind: str) -> None:
         check_function(fun, kind)
         functools.update_wrapper(cast(Any, self), fun)
         self.fun = fun
         self.title = f"{kind}({getattr(fun, '__name__', type(fun).__name__)})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        path = getattr(self, "__qualname__", "")  # which not every callable has
+        found: Any = sys.modules.get(self.__module__)
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        return path if found is self else super().__reduce_ex__(protocol)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(cast(Any, self), instance)

@@ -21,7 +21,7 @@ from ..tracer import NotLinear, Spec, Tracer, is_inexact, spec_of, tracer
 from .cotangent import stretch, zero
 from .definition import Definition
 from .forms import DEFINITIONS, VIEW
-from .general import apply_rule
+from .general import apply_rule, leaves_of
 from .partial import Partial, filled
 from .rules import Key, Placeholder
 
@@ -90,7 +90,9 @@ def not_linear(name: str, error: NotLinear, has: str, wants: str) -> MissingRule
     return MissingRuleError(
         f"{name} has no {wants} rule, and its {has} rule cannot be turned round: {error} is not linear",
         "what the first argument of a rule enters must be linear in it for that",
-        f"add the other rule with @{name}.{wants}",
+        f"add the other rule with @{name}.{wants}"
+        if "(" not in name
+        else "add the other rule: make it a tapegrad.primitive, which takes both",
     )
 
 
@@ -120,7 +122,7 @@ def turned(definition: Definition, key: Key) -> Callable[..., Any]:
         held: dict[Key, Any] = dict(enumerate(args)) | kwargs
         leaves, structure = tree.flatten(held[key])
         places = [k for k, leaf in enumerate(leaves) if carries(leaf)]
-        outputs = tree.leaves(g)
+        outputs = leaves_of(g, len(tree.leaves(y)), definition.name, key) if tree.is_node(y) else [g]
 
         def forth(*traced: Any) -> list[Any]:
             parts = [zeros(leaf) for leaf in leaves]
@@ -128,12 +130,19 @@ def turned(definition: Definition, key: Key) -> Callable[..., Any]:
                 parts[k] = t
             t = apply_forward(definition, {key: structure.unflatten(parts)}, y, args, kwargs)
             ts = tree.leaves(t, is_leaf=lambda part: part is None)
-            return [stretch(t, spec_in_rule(g), definition.name) for t, g in zip(ts, outputs, strict=True)]
+            given = zip(ts, outputs, strict=True)
+            return [None if g is None else stretch(t, spec_in_rule(g), definition.name) for t, g in given]
 
         try:
             back = transpose(forth, [spec_in_rule(leaves[k]) for k in places], outputs, f"{definition.name}.defvjp")
         except NotLinear as error:
             raise not_linear(definition.name, error, "defjvp", "defvjp") from None
+        except RecursionError:
+            raise MissingRuleError(
+                f"{definition.name} has no defvjp rule, and its defjvp rule is written in {definition.name} itself",
+                "the way back through it would be needed to find the way back through it",
+                f"add the other rule with @{definition.name}.defvjp",
+            ) from None
         made = [None] * len(leaves)
         for k, c in zip(places, back):
             made[k] = c
