@@ -18,8 +18,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import nn, numpy, tree
+from .custom import custom_jvp, custom_vjp
 from .errors import TapegradError
-from .folding import checkpoint, custom_jvp, custom_vjp, remat
+from .folding import checkpoint, remat
 from .jacobians import elementwise_grad, gnvp, hessian, hvp, jacfwd, jacobian, jacrev
 from .linear import jvp, linearize, trace, vjp
 from .primitives.cotangent import unbroadcast

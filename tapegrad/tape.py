@@ -15,10 +15,9 @@ the tape for the frames that read it later, and shows it at once to those that w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
-from threading import get_ident
+from threading import RLock, get_ident
 from typing import Any, NoReturn, Self
 from weakref import ref
 
@@ -42,14 +41,15 @@ class Index(int):
             setattr(cls, name, None)
         return name
 
-_current: ContextVar[Tape | None] = ContextVar("tapegrad tape", default=None)
+current: ContextVar[Tape | None] = ContextVar("tapegrad tape", default=None)
 
 
 class Tape:
     """Entries, and the frames that write them; one for each outermost transform of a thread or task."""
 
     __slots__ = (
-        *("complete", "count", "entries", "frames", "linear", "many_views", "owner", "scopes", "views", "watching"),
+        *("complete", "count", "entries", "frames", "linear", "lock", "many_views", "owner", "scopes", "views"),
+        "watching",
     )
 
     def __init__(self) -> None:
@@ -60,6 +60,7 @@ class Tape:
         # the bits of frames that keep every value, that check what enters, that read as it is recorded
         self.complete = self.linear = self.watching = 0
         self.owner = get_ident()
+        self.lock: RLock | None = None  # once stretches of it can be recorded again, by whatever thread
         self.views: dict[int, tuple[ref[Any], ref[Any]]] = {}  # by id: a traced view, and what it is a view of
         self.many_views = 64
 
@@ -134,6 +135,11 @@ class Scope:
         """From here on a value of this scope cannot be recorded: its next use raises."""
         self.ended = frame
         self.count = _Escaped(frame)
+        self.record = _ended  # and not the list of entries, some of which refer to scopes
+
+
+def _ended(entry: Entry) -> NoReturn:
+    raise AssertionError("a scope that has ended gives no index to record with")
 
 
 class _Escaped:
@@ -181,7 +187,7 @@ class Frame:
     """
 
     __slots__ = (
-        *("bit", "complete", "doubts", "linear", "name", "outer", "running", "scope", "start", "tape", "watch"),
+        *("bit", "complete", "doubts", "end", "linear", "name", "outer", "running", "scope", "start", "tape", "watch"),
         "watches",
     )
 
@@ -201,7 +207,7 @@ class Frame:
         tape = running()
         if tape is None:
             tape = Tape()
-            _current.set(tape)
+            current.set(tape)
         self.tape = tape
         if tape.frames:
             self.outer = tuple(tape.frames)
@@ -230,11 +236,12 @@ class Frame:
         tape.complete, tape.linear, tape.watching = tape.complete & ~bit, tape.linear & ~bit, tape.watching & ~bit
         entries = tape.entries
         if not self.outer:
+            self.end = next(tape.count)
             for scope in tape.scopes.values():
                 scope.end(self)
             tape.scopes = {}
             tape.entries = []
-            _current.set(None)
+            current.set(None)
             return entries
         for mask in [mask for mask in tape.scopes if mask & bit]:
             tape.scopes.pop(mask).end(self)
@@ -262,57 +269,13 @@ class Frame:
 
         At -1 stand the entries that are still to be read, so that one of them can unfold into many.
         """
-        return Sparse() if self.outer else [None] * (next(self.tape.count) + 1)
+        return Sparse() if self.outer else [None] * (self.end + 1)
 
 
 def running() -> Tape | None:
     """The tape of the frames that run in this thread or task; None if there are none."""
-    tape = _current.get()
+    tape = current.get()
     return tape if tape is not None and tape.frames and tape.owner == get_ident() else None
-
-
-class Moment:
-    """What ran on a tape at a moment, so that a stretch of it can be recorded again when some of that has ended."""
-
-    def __init__(self, tape: Tape) -> None:
-        self.tape = tape
-        self.frames = tape.frames.copy()
-        self.scopes = tape.scopes.copy()
-        self.flags = tape.complete, tape.linear, tape.watching
-        self.start = len(tape.entries)
-
-    @contextmanager
-    def again(self) -> Iterator[list[Entry]]:
-        """Let the values of that moment be recorded again; gives the list that gets the entries.
-
-        What frames that still run can need is put on their tape, too.
-        """
-        tape = self.tape
-        held = tape.frames, tape.scopes, tape.entries, tape.complete, tape.linear, tape.watching
-        scopes = [(scope, scope.ended, scope.count, scope.record) for scope in self.scopes.values()]
-        ended = [frame for frame in self.frames if not frame.running]
-        entries: list[Entry] = []
-        token = _current.set(tape)
-        try:
-            tape.frames, tape.scopes, tape.entries = self.frames.copy(), self.scopes.copy(), entries
-            tape.complete, tape.linear, tape.watching = self.flags
-            for frame in ended:
-                frame.running = True
-            for scope, *_ in scopes:
-                scope.live()
-            yield entries
-        finally:
-            for mask, scope in tape.scopes.items():
-                if mask not in self.scopes:
-                    scope.end(self.frames[-1])
-            for scope, over, counter, record in scopes:
-                scope.ended, scope.count, scope.record = over, counter, record
-            for frame in ended:
-                frame.running = False
-            tape.frames, tape.scopes, tape.entries, tape.complete, tape.linear, tape.watching = held
-            _current.reset(token)
-        keeping = sum([frame.bit for frame in self.frames if frame.running and frame.watches is None])
-        tape.entries += [entry for entry in entries if entry[1] & keeping]
 
 
 class Sparse(dict[int, Any]):

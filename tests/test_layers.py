@@ -22,6 +22,7 @@ ORDER = """
     containers
     tree
     tape
+    moment
     tracer
     primitives
     primitives.partial  primitives.rules
@@ -36,7 +37,7 @@ ORDER = """
     replay.forward  replay.table
     arguments
     transforms
-    folding  linear
+    custom  folding  linear
     jacobians
     numpy.kinks
     numpy.elementwise  numpy.structure  numpy.creation  numpy.sorting  numpy.linalg  numpy.fft

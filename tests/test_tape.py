@@ -11,7 +11,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.errors import EscapedTracerError
-from tapegrad.tape import Frame, Tape, _current
+from tapegrad.tape import Frame, Tape, current
 
 
 def square(x):
@@ -39,9 +39,9 @@ def test_clean_after_an_exception(error, transform):
 
     with pytest.raises(error):
         transform(f)(1.0)
-    assert _current.get() is None
+    assert current.get() is None
     assert tg.grad(outer)(3.0) == 6.0
-    assert _current.get() is None
+    assert current.get() is None
 
 
 def test_a_rule_that_raises_leaves_nothing_behind():
@@ -54,7 +54,7 @@ def test_a_rule_that_raises_leaves_nothing_behind():
         return x * x
 
     assert tg.grad(outer)(3.0) == 6.0
-    assert _current.get() is None
+    assert current.get() is None
 
 
 def test_frames_close_once_and_need_not_have_been_opened():
@@ -348,8 +348,8 @@ def test_a_tape_is_made_for_the_outermost_transform():
     tapes = set()
 
     def f(x):
-        tapes.add(_current.get())
-        return x * tg.grad(lambda y: (tapes.add(_current.get()), y * x)[1])(x)
+        tapes.add(current.get())
+        return x * tg.grad(lambda y: (tapes.add(current.get()), y * x)[1])(x)
 
     tg.grad(f)(1.0)
     (tape,) = tapes

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
+from ..errors import EscapedTracerError
 from ..primitives.cotangent import conform, reduced_axes, stretch, zero
 from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
@@ -52,6 +53,12 @@ def watching(frame: Frame) -> Watch:
                 t = run(push, e, bit, tangent)
         except Exception as error:
             error.add_note(f"tapegrad: on the way forward through {NAMES[e[2]]} in {frame.name}")
+            if str(error).startswith("cannot enter context"):  # on the way through another entry
+                raise EscapedTracerError(
+                    f"a rule used a traced value of {frame.name} that it had closed over",
+                    f"it met it in {NAMES[e[2]]}, when {frame.name} was going forward through the rule's function",
+                    "make the value an argument of that function, or keep it among the residuals of a custom_vjp",
+                ) from error
             raise
         if t is not None:
             setattr(e[0], slot, t)

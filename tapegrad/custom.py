@@ -1,0 +1,350 @@
+"""Functions with a rule of their own, as in JAX: `custom_vjp` and `custom_jvp`.
+
+The rule belongs to the innermost frame among the arguments; the frames around it see what the author's function
+computes, as it is written.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numpy as np
+
+from . import tree
+from .arguments import check_argnums
+from .errors import MissingRuleError, OutputError, PrimitiveError, TangentError
+from .primitives.define import internal
+from .primitives.definition import Definition
+from .primitives.general import PICK, make_form, note_view
+from .primitives.recording import describe, lower
+from .primitives.rules import placeholder
+from .primitives.transpose import turned, zeros
+from .tape import Frame, union
+from .tracer import Tracer, is_inexact, plain, spec_of, tracer
+from .transforms import Transform
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@internal(elementwise=True)
+def _joined(custom: Any, written: Any) -> Any:
+    """The value of both: what goes back goes to the custom rule, and to what the value was made of."""
+    return custom
+
+
+_joined.defvjp("custom")(lambda g, _y, _custom, _written: g)
+_joined.defvjp("written")(lambda g, _y, _custom, _written: g)
+
+
+class _Custom(Transform[P, R]):
+    """A function with a rule of its own for the innermost frame among its arguments."""
+
+    def __init__(self, fun: Callable[P, R], nondiff_argnums: int | Sequence[int], kind: str) -> None:
+        super().__init__(fun, kind)
+        self.kind = kind
+        nondiff = check_argnums(nondiff_argnums, kind)
+        self.nondiff = (nondiff,) if isinstance(nondiff, int) else nondiff
+        self.definition = Definition(_body, self.title, ("_call",))
+        self.definition.turn = turned
+        self.number = make_form(self.definition)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        traced = [leaf for leaf in tree.leaves((args, kwargs)) if isinstance(leaf, Tracer)]
+        if not traced:
+            return self.fun(*args, **kwargs)
+        every = self._positional(args, kwargs)
+        n = len(every)
+        nondiff = [k + n if k < 0 else k for k in self.nondiff]
+        if any(not 0 <= k < n for k in nondiff):
+            raise PrimitiveError(
+                f"{self.title} was made with nondiff_argnums={self.nondiff}",
+                f"it was called with {n} arguments",
+                "count from 0, or leave it out",
+            )
+        for k in nondiff:
+            if any([isinstance(leaf, Tracer) for leaf in tree.leaves(every[k])]):
+                raise PrimitiveError(
+                    f"argument {k} of {self.title} carries no derivative, but got a traced value",
+                    f"nondiff_argnums: {self.nondiff}",
+                    "pass a plain value, such as tapegrad.stop_gradient(x)",
+                )
+        self._require()
+        scope = functools.reduce(union, [x._scope for x in traced], traced[0]._scope)
+        frame = next(f for f in scope.tape.frames if f.bit == 1 << (scope.mask.bit_length() - 1))
+        settings = [every[k] for k in nondiff]
+        places = [k for k in range(n) if k not in nondiff]
+        lowered = [lower(frame, a) for a in every]
+        out, call = self._run(frame, lowered, settings, [lowered[k] for k in places])
+        if any([isinstance(leaf, Tracer) and leaf._scope.mask >= 2 * frame.bit for leaf in tree.leaves(out)]):
+            # it closes over a value of a frame within; the frames around that one see what is written
+            return self._run(frame, every, settings, [every[k] for k in places])[0]
+        return self._record(frame, [every[k] for k in places], out, call)
+
+    def _positional(self, args: Any, kwargs: Any) -> list[Any]:
+        """All arguments by position, as a rule gets them."""
+        fun = cast(Any, self.fun)
+        try:
+            signature = None if isinstance(fun, np.ufunc) else inspect.signature(fun)
+        except ValueError:  # a built-in that does not tell
+            signature = None
+        if signature is not None:
+            bound = signature.bind(*args, **kwargs)
+            kwargs = bound.kwargs
+            bound.apply_defaults()
+            args = bound.args
+        if kwargs:
+            raise PrimitiveError(
+                f"{self.title} got {', '.join(kwargs)} by keyword alone",
+                "the arguments of a function with a custom rule have a position",
+                "make them positional parameters",
+            )
+        return list(args)
+
+    def _require(self) -> None:
+        raise NotImplementedError
+
+    def _run(self, frame: Frame, every: list[Any], settings: list[Any], args: list[Any]) -> tuple[Any, Any]:
+        """The result, as the frames around see it, and what the rules will need."""
+        raise NotImplementedError
+
+    def _held(self, arg: Any) -> Any:
+        """What the rule needs of an argument."""
+        return arg
+
+    def _record(self, frame: Frame, args: list[Any], out: Any, call: Any) -> Any:
+        """Write one entry for the frame, and join its outputs with what was computed for the frames around."""
+        scope = frame.tape.scope(frame.bit)
+        edges = []
+        for key, a in enumerate(args):
+            container = tree.is_node(a)
+            leaves = tree.leaves(a)
+            for k, x in enumerate(leaves):
+                if isinstance(x, Tracer) and x._scope.mask & frame.bit:
+                    edges.append((key, k, len(leaves) * container, x._index, frame.bit, x._spec))
+        self.definition.require(dict.fromkeys([edge[0] for edge in edges]))
+        leaves, structure = tree.flatten(out)
+        values = [plain(leaf) for leaf in leaves]
+        specs = [spec_of(v) if _is_plain(v) else float for v in values]  # of a word the rule gets 0
+        indices = [next(scope.count) if is_inexact(v) else None for v in values]
+        several = tree.is_node(out)
+        if any(i is not None for i in indices):
+            index = next(scope.count) if several else indices[0]
+            spec = None if several else specs[0]
+            outputs = (structure, tuple(zip(indices, specs))) if several else None
+            y = structure.unflatten(values if scope.complete else [placeholder(v) for v in values])
+            held = tuple([self._held(lower(frame, a)) for a in args])
+            scope.record((index, frame.bit, self.number, spec, y, held, {"_call": call}, tuple(edges), outputs))
+            for position, i in enumerate(indices):
+                if several and i is not None:
+                    scope.record((i, frame.bit, PICK, specs[position], index, position, len(values)))
+        made = []
+        for leaf, value, i, spec in zip(leaves, values, indices, specs):
+            x = leaf if i is None else tracer(value, i, scope, spec)
+            x = _joined(x, leaf) if i is not None and isinstance(leaf, Tracer) else x
+            if i is not None:
+                note_view(x, *[a for a in tree.leaves(args) if isinstance(a, Tracer)])
+            made.append(x)
+        return structure.unflatten(made)
+
+
+def _is_plain(x: Any) -> bool:
+    return isinstance(x, (np.ndarray, np.generic, int, float, complex))
+
+
+def _body(*args: Any, _call: Any) -> Any:
+    raise AssertionError("a custom function is recorded by hand")
+
+
+class custom_vjp(_Custom[P, R]):
+    """A function with a way back of your own, as in JAX.
+
+        f = custom_vjp(f)
+        f.defvjp(fwd, bwd)
+
+    `fwd` has the arguments of `f` and returns `(result, residuals)`; `bwd(residuals, g)` returns a tuple with
+    the cotangent of each argument, None for zero. Arguments in `nondiff_argnums` carry no derivative; `bwd`
+    gets them first. What `fwd` computes is differentiated as it is written where that is asked for: by values
+    closed over, and in higher derivatives. Forward mode transposes `bwd`, which must be linear in g then.
+
+    >>> from tapegrad import grad
+    >>> @custom_vjp
+    ... def f(x):
+    ...     return x * x
+    >>> f.defvjp(lambda x: (x * x, x), lambda x, g: (10 * g * x,))
+    >>> grad(f)(3.0)
+    30.0
+    """
+
+    def __init__(self, fun: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
+        super().__init__(fun, nondiff_argnums, "custom_vjp")
+        self.fwd: Any = None
+        self.bwd: Any = None
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.fun, self.nondiff), (self.fwd, self.bwd)
+
+    def __setstate__(self, rules: Any) -> None:
+        if rules[0] is not None:
+            self.defvjp(*rules)
+
+    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
+        """Give the rule: what to compute and to keep, and the way back."""
+        for rule in (fwd, bwd):
+            if not callable(rule):
+                raise PrimitiveError(
+                    f"{self.title}.defvjp got a {type(rule).__name__}",
+                    "it takes two functions, fwd and bwd",
+                    "write f.defvjp(fwd, bwd)",
+                )
+        self.fwd, self.bwd = fwd, bwd
+        if self.definition.joint is None:
+            self.definition.add(None, self._back)
+
+    def _require(self) -> None:
+        if self.fwd is None:
+            raise _without_rule(self.title, "defvjp(fwd, bwd)")
+
+    def _run(self, frame: Frame, every: list[Any], settings: list[Any], args: list[Any]) -> tuple[Any, Any]:
+        pair = self.fwd(*every)
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise OutputError(
+                f"fwd of {self.title} did not return a pair",
+                f"it returned {describe(pair)}",
+                "return result, residuals",
+            )
+        out, residuals = pair
+        inner = [f for f in frame.tape.frames if f.bit >= frame.bit]  # which will have ended when they are read
+        return out, (settings, functools.reduce(lambda r, f: lower(f, r), inner, residuals))
+
+    def _held(self, arg: Any) -> Any:
+        return tree.map(placeholder, arg)  # there are residuals for the values
+
+    def _back(self, g: Any, _y: Any, *args: Any, _call: Any) -> Any:
+        settings, residuals = _call
+        given = self.bwd(*settings, residuals, g)
+        if not isinstance(given, (tuple, list)) or len(given) != len(args):
+            what = f"{len(given)} cotangents" if isinstance(given, (tuple, list)) else describe(given)
+            raise OutputError(
+                f"bwd of {self.title} returned {what}",
+                f"the number of arguments to differentiate by is {len(args)}",
+                "return a tuple with a cotangent for each of them, None for zero",
+            )
+        return tuple(given)
+
+
+class custom_jvp(_Custom[P, R]):
+    """A function with a way forth of your own, as in JAX; the way back is its transpose.
+
+        f = custom_jvp(f)
+
+        @f.defjvp
+        def f_jvp(primals, tangents):
+            return result, tangent
+
+    Arguments in `nondiff_argnums` carry no derivative; the rule gets them first.
+
+    >>> from tapegrad import grad
+    >>> @custom_jvp
+    ... def f(x, y):
+    ...     return x * y
+    >>> f.defjvps(lambda t, ans, x, y: 10 * t * y, None)
+    >>> grad(f, (0, 1))(3.0, 2.0)
+    (20.0, 0.0)
+    """
+
+    def __init__(self, fun: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
+        super().__init__(fun, nondiff_argnums, "custom_jvp")
+        self.jvp: Any = None
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.fun, self.nondiff), (self.jvp,)
+
+    def __setstate__(self, rules: Any) -> None:
+        if rules[0] is not None:
+            self.defjvp(*rules)
+
+    def defjvp(self, jvp: F) -> F:
+        """Give the rule: from primals and tangents, two tuples, to the result and its tangent."""
+        if not callable(jvp):
+            raise PrimitiveError(
+                f"{self.title}.defjvp got a {type(jvp).__name__}",
+                "it takes a function of primals and tangents",
+                "put @f.defjvp above a def",
+            )
+        self.jvp = jvp
+        if self.definition.forward_joint is None:
+            self.definition.add_forward(None, self._forth)
+        return jvp
+
+    def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
+        """Give a rule for each argument: `jvp(t, ans, *primals)`, None where it has no derivative."""
+        if self.nondiff:
+            raise PrimitiveError(
+                f"{self.title}.defjvps cannot go with nondiff_argnums",
+                f"nondiff_argnums: {self.nondiff}",
+                "give one rule with defjvp",
+            )
+
+        for rule in jvps:
+            if rule is not None and not callable(rule):
+                raise PrimitiveError(
+                    f"{self.title}.defjvps got a {type(rule).__name__}",
+                    "it takes a function for each argument, None where there is no derivative",
+                    "write f.defjvps(lambda t, ans, x: ...)",
+                )
+        self.defjvp(functools.partial(self._by_argument, jvps))
+
+    def _by_argument(self, jvps: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+        if len(jvps) != len(primals):
+            raise PrimitiveError(
+                f"{self.title}.defjvps was given {len(jvps)} rules",
+                f"the function has {len(primals)} arguments",
+                "give one for each, None where there is no derivative",
+            )
+        ans = cast(Any, self)(*primals)
+        parts = [rule(t, ans, *primals) for rule, t in zip(jvps, tangents) if rule is not None]
+        total = functools.reduce(lambda a, b: tree.map(np.add, a, b), parts) if parts else zeros(ans)
+        return ans, total
+
+    def _require(self) -> None:
+        if self.jvp is None:
+            raise _without_rule(self.title, "defjvp")
+
+    def _pair(self, settings: list[Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
+        pair = self.jvp(*settings, tuple(primals), tuple(tangents))
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise OutputError(
+                f"the rule of {self.title} did not return a pair",
+                f"it returned {describe(pair)}",
+                "return result, tangent",
+            )
+        out, tangent = pair
+        if tree.structure(out) != tree.structure(tangent):
+            raise TangentError(
+                f"the rule of {self.title} returned a tangent of another structure than its result",
+                f"result {tree.structure(out)}, tangent {tree.structure(tangent)}",
+                "return a tangent for each leaf of the result",
+            )
+        return out, tangent
+
+    def _run(self, frame: Frame, every: list[Any], settings: list[Any], args: list[Any]) -> tuple[Any, Any]:
+        with np.errstate(all="ignore"):  # of a tangent that nobody will see
+            return self._pair(settings, args, [zeros(a) for a in args])[0], settings
+
+    def _forth(self, tangents: Any, _y: Any, *args: Any, _call: Any) -> Any:
+        tangent = self._pair(_call, args, tangents)[1]
+        return tuple(tree.leaves(tangent)) if tree.is_node(tangent) else tangent
+
+
+def _without_rule(title: str, how: str) -> MissingRuleError:
+    return MissingRuleError(
+        f"{title} has no rule yet", "it was called with a traced value", f"give it one with f.{how}"
+    )
+
+
+__all__ = ["custom_jvp", "custom_vjp"]
