@@ -250,10 +250,10 @@ class _Level:
                     for c in cs:
                         if found := self.differ(read, c, u, slope):
                             self.report(mode, read, c, u, found)
-        (mode, read), *others = readings.items()
-        for name, other in others:
-            if found := self.differ(read, cs[-1], u, slope, other):
-                self.report(mode, read, cs[-1], u, found, other, name)
+            (mode, read), *others = readings.items()
+            for name, other in others:
+                if found := self.differ(read, cs[-1], u, slope, other):
+                    self.report(mode, read, cs[-1], u, found, other, name)
 
     def report(
         self, mode: str, read: Reading, c: Vector, u: Vector, found: tuple[float, float, float],
