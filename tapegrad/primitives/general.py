@@ -217,7 +217,9 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             plain = [_shown(a) if fate == SHAPE else a for a, fate in zip(plain, fates, strict=True)]
             y_fate = KEEP
         elif min(fates, default=KEEP) != KEEP:
-            plain = [a if fate == KEEP else lesser(a, fate) for a, fate in zip(plain, fates, strict=True)]
+            plain = [
+                a if fate == KEEP else lesser(a, fate, given) for a, fate, given in zip(plain, fates, args, strict=True)
+            ]
         saved = tuple(plain)
         if tree.is_node(y) and y is not None:
             made = _several(definition, number, y, y_fate, saved, options, edges, scope)
@@ -260,11 +262,16 @@ def _shown(value: Any) -> Any:
     return np.asarray(value)[()] if type(value) in (float, complex) else value
 
 
-def lesser(value: Any, fate: int) -> Any:
-    """What is kept of a value that the rules do not read: its shape, or nothing; settings and containers stay."""
+def lesser(value: Any, fate: int, given: Any = None) -> Any:
+    """What is kept of a value that the rules do not read: its shape, or nothing; plain settings stay.
+
+    Of a container, as it was `given`, the shapes of plain leaves are needed: those of traced ones the edges know.
+    """
     if type(value) in (int, bool, str, type(None)):
         return value
-    return None if fate == DROP and not isinstance(value, (list, tuple)) else placeholder(value)
+    if fate == DROP and not (isinstance(given, (list, tuple)) and not all([type(part) in TRACERS for part in given])):
+        return None
+    return placeholder(value)
 
 
 def _unwrap(key: Key, container: Any, found: list[tuple[Key, int, int, Tracer]]) -> Any:

@@ -23,7 +23,7 @@ from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
 from ..primitives.general import apply_all, apply_rule, leaves_of
 from ..primitives.partial import DOUBTS, Partial, filled, partial, unhurt, within
-from ..primitives.rules import Key
+from ..primitives.rules import Key, Placeholder
 from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
 from ..tape import Entry, Frame, Index, Outer, Watch
 from ..tracer import NotLinear, shape_of
@@ -126,7 +126,7 @@ def push(e: Entry, bit: int, tangent: Tangent) -> Any:
         ((key, t),) = found.items()
         t = _of_blocks(definition, key, t, y, args, kwargs, len(shape_of(e[3])))
     elif found.keys() <= definition.linear:
-        t = _linear(definition, found, args, kwargs)
+        t = _linear(definition, found, args, kwargs, edges)
     elif found.keys() <= definition.multilinear:
         t = functools.reduce(added, [_with(definition, {k: filled(t)}, args, kwargs) for k, t in found.items()])
     else:
@@ -167,28 +167,32 @@ def _of_blocks(definition: Definition, key: Key, t: Any, y: Any, args: Any, kwar
     return made
 
 
-def _linear(definition: Definition, found: Tangents, args: Any, kwargs: Any) -> Any:
+def _linear(definition: Definition, found: Tangents, args: Any, kwargs: Any, edges: Any) -> Any:
     """The function itself, of the tangents; where it takes none of them there is a hole."""
     held = dict(enumerate(args)) | kwargs
-    values: Tangents = {}
-    supports: Tangents = {}
-    holes = False
-    for key in definition.linear:
-        ts = found.get(key)
-        if type(ts) is not list:
-            holes = holes or ts is None or type(ts) is Partial
-            values[key], supports[key] = zeros(held[key]) if ts is None else filled(ts), _there(ts, held[key])
-            continue
-        leaves, structure = tree.flatten(held[key])
-        holes = holes or any([t is None or type(t) is Partial for t in ts])
-        values[key] = structure.unflatten([zeros(a) if t is None else filled(t) for t, a in zip(ts, leaves)])
-        supports[key] = structure.unflatten([_there(t, a) for t, a in zip(ts, leaves)])
+    parts = [(key, found.get(key)) for key in definition.linear]
+    values = {key: _built(key, ts, held[key], edges, _value) for key, ts in parts}
     made = _with(definition, values, args, kwargs)
-    if holes:
+    if any([t is None or type(t) is Partial for _, ts in parts for t in (ts if type(ts) is list else [ts])]):
+        supports = {key: _built(key, ts, held[key], edges, _there) for key, ts in parts}
         return within(made, _with(definition, supports, args, kwargs) != 0)
     if definition.scatters is not None:
         return within(made, definition.scatters(*[values.get(k, a) for k, a in enumerate(args)]))
     return made
+
+
+def _built(key: Key, ts: Any, held: Any, edges: Any, part: Callable[[Any, Any], Any]) -> Any:
+    """Something for an argument, or for each leaf of it: made from its tangent and what was kept of it."""
+    if type(ts) is not list:
+        return part(ts, held)
+    if held is None:  # of a list of traced values nothing is kept
+        return [part(t, Placeholder(edge[5])) for t, edge in zip(ts, [edge for edge in edges if edge[0] == key])]
+    leaves, structure = tree.flatten(held)
+    return structure.unflatten([part(t, a) for t, a in zip(ts, leaves)])
+
+
+def _value(t: Any, a: Any) -> Any:
+    return zeros(a) if t is None else filled(t)
 
 
 def _there(t: Any, a: Any) -> Any:
@@ -196,18 +200,6 @@ def _there(t: Any, a: Any) -> Any:
     if type(t) is Partial:
         return np.broadcast_to(t.support, np.shape(t.value)).astype(float)
     return np.zeros(np.shape(a)) if t is None else np.ones(np.shape(t))
-
-
-def _whole(definition: Definition, found: Tangents, args: Any, kwargs: Any) -> Tangents:
-    """The tangents of whole arguments, without holes."""
-    held = dict(enumerate(args)) | kwargs
-    whole: Tangents = {}
-    for key, t in found.items():
-        if type(t) is list:
-            leaves, structure = tree.flatten(held[key])
-            t = structure.unflatten([zeros(a) if part is None else filled(part) for part, a in zip(t, leaves)])
-        whole[key] = filled(t)
-    return whole
 
 
 def _authored(
@@ -224,7 +216,9 @@ def _authored(
             parts.append(within(apply_rule(rule, value, y, args, kwargs), support))
         t = functools.reduce(added, parts)
     else:
-        t = apply_forward(definition, _whole(definition, found, args, kwargs), y, args, kwargs)
+        held = dict(enumerate(args)) | kwargs
+        whole = {key: _built(key, ts, held[key], edges, _value) for key, ts in found.items()}
+        t = apply_forward(definition, whole, y, args, kwargs)
     made: Any
     if outputs is None:
         made = stretch(t, spec, definition.name)
