@@ -41,6 +41,7 @@ class Index(int):
             setattr(cls, name, None)
         return name
 
+
 current: ContextVar[Tape | None] = ContextVar("tapegrad tape", default=None)
 
 

@@ -156,6 +156,13 @@ def apply_all(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) ->
     )
 
 
+def apply_one(definition: Definition, key: Key, g: Any, y: Any, args: Any, kwargs: Any) -> Any:
+    """What the rule for one argument gives, be it one of its own or one for all."""
+    if definition.joint is not None:
+        return apply_all(definition, g, y, args, kwargs)[key]
+    return apply_rule(definition.rules[key].call, g, y, args, kwargs)
+
+
 def leaves_of(r: Any, n: int, name: str, key: Key) -> Any:
     """The cotangents of the leaves of a container, from what a rule gave for the whole of it."""
     leaves = r

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..primitives.cotangent import conform, spread
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PULL, VIEW, scaled
-from ..primitives.general import apply_rule, leaves_of
+from ..primitives.general import apply_one, leaves_of
 from ..primitives.partial import Partial, filled, unhurt, within
 from ..tape import Entry, Frame, Outer
 from ..tracer import Tracer, shape_of
@@ -61,7 +61,7 @@ def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
         if g is not None:
             PULL[e[2]](g, e, cots, bit)
         return
-    if definition.joint is not None or not (definition.elementwise or definition.reduces or definition.linear):
+    if not (definition.elementwise or definition.reduces or definition.linear):
         PULL[e[2]](filled(g), e, cots, bit)
         return
     y, args, kwargs, edges, _ = VIEW[e[2]](e)
@@ -70,12 +70,11 @@ def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
     for key, leaf, leaves, parent, mask, spec in edges:
         if not mask & bit:
             continue
-        rule = definition.rules[key].call
         if definition.elementwise:
             if definition.scales and len(edges) == 1:
-                r = scaled(rule, args[1 - key], g.value, y, *args)
+                r = scaled(definition.rules[key].call, args[1 - key], g.value, y, *args)
             else:
-                r = apply_rule(rule, g.value, y, args, kwargs)
+                r = apply_one(definition, key, g.value, y, args, kwargs)
             if r is g.value:
                 r = g
             elif type(r) in _ARRAYS and r.shape == g.value.shape:
@@ -84,10 +83,10 @@ def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
                 r = within(r, support)
         elif definition.reduces:
             block = spread(np.broadcast_to(support, np.shape(y)), shape_of(spec), definition.axis(args, kwargs))
-            r = within(apply_rule(rule, g.value, y, args, kwargs), block)
+            r = within(apply_one(definition, key, g.value, y, args, kwargs), block)
         else:  # linear, so it tells by itself where each element goes
             everywhere = np.broadcast_to(support, np.shape(g.value)).astype(float)
-            r, there = [apply_rule(rule, c, y, args, kwargs) for c in (filled(g), everywhere)]
+            r, there = [apply_one(definition, key, c, y, args, kwargs) for c in (filled(g), everywhere)]
             if leaves and r is not None:
                 r, there = [leaves_of(c, leaves, definition.name, key)[leaf] for c in (r, there)]
             r = within(r, filled(there) != 0)

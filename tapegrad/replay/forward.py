@@ -21,7 +21,7 @@ from ..errors import EscapedTracerError
 from ..primitives.cotangent import conform, reduced_axes, stretch, zero
 from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
-from ..primitives.general import apply_all, apply_rule, leaves_of
+from ..primitives.general import apply_all, apply_one, apply_rule, leaves_of
 from ..primitives.partial import DOUBTS, Partial, filled, partial, unhurt, within
 from ..primitives.rules import Key, Placeholder
 from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
@@ -142,14 +142,13 @@ def _with(definition: Definition, new: Tangents, args: Any, kwargs: Any) -> Any:
 
 
 def _of_elements(definition: Definition, key: Any, t: Any, y: Any, args: Any, kwargs: Any, alone: bool) -> Any:
-    rule = definition.rules[key].call
     support = None
     if type(t) is Partial:
         t, support = t.value, t.support
         y = unhurt(y, support)
     if alone:
-        return within(scaled(rule, args[1 - key], t, y, *args), support)
-    return within(apply_rule(rule, t, y, args, kwargs), support)
+        return within(scaled(definition.rules[key].call, args[1 - key], t, y, *args), support)
+    return within(apply_one(definition, key, t, y, args, kwargs), support)
 
 
 def _of_blocks(definition: Definition, key: Key, t: Any, y: Any, args: Any, kwargs: Any, ndim: int) -> Any:
@@ -208,7 +207,7 @@ def _authored(
     """By the rules that go forth; arguments that have none by the transpose of those that go back."""
     rest = {key: t for key, t in found.items() if definition.forward_rule(key) is None}
     found = {key: t for key, t in found.items() if key not in rest}
-    if definition.elementwise:
+    if definition.elementwise and definition.forward_joint is None:
         parts = []
         for key, t in found.items():
             rule = definition.forward_rules[key].call
@@ -248,10 +247,13 @@ def _transposed(
             for k, part in zip(places, gs):
                 parts[k] = part
             g = outputs[0].unflatten(parts)
-        joint = None if definition.joint is None else apply_all(definition, g, y, args, kwargs)
+        if definition.joint is None:
+            given = {key: apply_one(definition, key, g, y, args, kwargs) for key in found}
+        else:
+            given = apply_all(definition, g, y, args, kwargs)
         results = []
         for key, leaf, leaves, _, _, sp in to:
-            r = apply_rule(definition.rules[key].call, g, y, args, kwargs) if joint is None else joint[key]
+            r = given[key]
             if leaves and r is not None:
                 r = leaves_of(r, leaves, name, key)[leaf]
             results.append(None if r is None else conform(r, sp, name, key, definition.elementwise))

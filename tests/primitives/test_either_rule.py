@@ -496,3 +496,33 @@ def test_rules_given_later():
             define("x")(lambda g, y, x: g)
         with pytest.raises(RuleError):
             define(lambda g, y, x: g)
+
+
+def _root(how):
+    @tg.primitive(elementwise=True)
+    def root(x):
+        return np.sqrt(x)
+
+    {
+        "back": lambda: root.defvjp(0)(lambda g, y, _x: g / (2 * y)),
+        "back, all at once": lambda: root.defvjp(lambda g, y, _x: (g / (2 * y),)),
+        "back, bare": lambda: root.defvjp(lambda g, y, _x: g / (2 * y)),
+        "forth": lambda: root.defjvp(0)(lambda t, y, _x: t / (2 * y)),
+        "forth, all at once": lambda: root.defjvp(lambda ts, y, _x: ts[0] / (2 * y)),
+    }[how]()
+    return root
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("how", ["back", "back, all at once", "back, bare", "forth", "forth, all at once"])
+def test_a_function_of_each_element_by_one_rule_of_any_kind(how):
+    root = _root(how)
+    x = np.array([0.0, 1.0, 4.0])
+    f = lambda x: np.sum(np.where(x > 0, root(x), 0.0))
+    first, second = np.array([0, 0.5, 0.25]), np.diag([0, -0.25, -1 / 32])
+    np.testing.assert_array_equal(tg.grad(f)(x), first)
+    np.testing.assert_array_equal(tg.jacfwd(f)(x), first)
+    for outer in (tg.jacfwd, tg.jacrev):
+        for inner in (tg.jacfwd, tg.jacrev):
+            np.testing.assert_array_equal(outer(inner(f))(x), second)
+    np.testing.assert_allclose(tg.grad(lambda c: np.sum(root(c * x[1:])))(1.0), 1.5)  # broadcast by nothing but c
