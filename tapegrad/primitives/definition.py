@@ -283,7 +283,8 @@ class Definition:
                 )
             forward = self.forward_rule(key)
             if self.joint is None and key not in self.rules and self.turn is not None and forward is not None:
-                self.rules[key] = forward if self.elementwise and self.forward_joint is None else forward.like(self.turn(self, key))
+                same = self.elementwise and self.forward_joint is None
+                self.rules[key] = forward if same else forward.like(self.turn(self, key))
                 self.made.add(key)
             if self.joint is None and key not in self.rules:
                 raise MissingRuleError(

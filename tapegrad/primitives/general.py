@@ -141,7 +141,8 @@ def apply_all(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) ->
     carrying = [key for key in every if key not in definition.nondiff]
     if len(carrying) == 1:
         (key,) = carrying
-        of_container = tree.is_node(args[key] if isinstance(key, int) else kwargs[key])
+        held = args[key] if isinstance(key, int) else kwargs[key]
+        of_container = held is not None and tree.is_node(held)
         if not isinstance(given, (tuple, list)) or len(given) != 1 or (of_container and not tree.is_node(given[0])):
             return {key: given}
     if isinstance(given, (tuple, list)):
