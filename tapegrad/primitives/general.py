@@ -273,13 +273,14 @@ def _shown(value: Any) -> Any:
 def lesser(value: Any, fate: int, given: Any = None) -> Any:
     """What is kept of a value that the rules do not read: its shape, or nothing; plain settings stay.
 
-    Of a container, as it was `given`, the shapes of plain leaves are needed: those of traced ones the edges know.
+    Of a container, as it was `given`, the shapes of plain leaves are needed; those of traced ones the edges know, so
+    if there is nothing else it is told by an empty tuple.
     """
     if type(value) in (int, bool, str, type(None)):
         return value
-    if fate == DROP and not (isinstance(given, (list, tuple)) and not all([type(part) in TRACERS for part in given])):
-        return None
-    return placeholder(value)
+    if fate == DROP and isinstance(given, (list, tuple)):
+        return () if all([type(part) in TRACERS for part in given]) else placeholder(value)
+    return None if fate == DROP else placeholder(value)
 
 
 def _unwrap(key: Key, container: Any, found: list[tuple[Key, int, int, Tracer]]) -> Any:

@@ -184,7 +184,7 @@ def _built(key: Key, ts: Any, held: Any, edges: Any, part: Callable[[Any, Any], 
     """Something for an argument, or for each leaf of it: made from its tangent and what was kept of it."""
     if type(ts) is not list:
         return part(ts, held)
-    if held is None:  # of a list of traced values nothing is kept
+    if type(held) is tuple and not held:  # of a list of traced values nothing is kept
         return [part(t, Placeholder(edge[5])) for t, edge in zip(ts, [edge for edge in edges if edge[0] == key])]
     leaves, structure = tree.flatten(held)
     return structure.unflatten([part(t, a) for t, a in zip(ts, leaves)])
