@@ -88,7 +88,7 @@ def make_form(definition: Definition) -> int:
                 if key not in containers:
                     containers[key] = tree.flatten(held[key])
                 values = containers[key][0]
-                if _is_kept(values[leaf]):
+                if values and _is_kept(values[leaf]):
                     values[leaf] = tracer(values[leaf], parent, s, edge_spec)
             else:
                 held[key] = tracer(held[key], parent, s, edge_spec)
