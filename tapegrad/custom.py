@@ -44,14 +44,32 @@ _joined.defvjp("written")(lambda g, _y, _custom, _written: g)
 class _Custom(Transform[P, R]):
     """A function with a rule of its own for the innermost frame among its arguments."""
 
-    def __init__(self, fun: Callable[P, R], nondiff_argnums: int | Sequence[int], kind: str) -> None:
+    def __init__(
+        self,
+        fun: Callable[P, R],
+        nondiff_argnums: int | Sequence[int],
+        nondiff_argnames: str | Sequence[str],
+        kind: str,
+    ) -> None:
         super().__init__(fun, kind)
         self.kind = kind
         nondiff = check_argnums(nondiff_argnums, kind)
-        self.nondiff = (nondiff,) if isinstance(nondiff, int) else nondiff
+        names = (nondiff_argnames,) if isinstance(nondiff_argnames, str) else nondiff_argnames
+        self.nondiff = (*((nondiff,) if isinstance(nondiff, int) else nondiff), *map(self._position, names))
         self.definition = Definition(_body, self.title, ("_call",))
         self.definition.turn = turned
         self.number = make_form(self.definition)
+
+    def _position(self, name: str) -> int:
+        """The position of a parameter."""
+        parameters = [*inspect.signature(cast(Any, self.fun)).parameters]
+        if name not in parameters:
+            raise PrimitiveError(
+                f"{self.title} was made with nondiff_argnames={name!r}",
+                f"parameters: {', '.join(parameters)}",
+                "name one of them",
+            )
+        return parameters.index(name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         traced = [leaf for leaf in tree.leaves((args, kwargs)) if isinstance(leaf, Tracer)]
@@ -167,9 +185,10 @@ class custom_vjp(_Custom[P, R]):
         f.defvjp(fwd, bwd)
 
     `fwd` has the arguments of `f` and returns `(result, residuals)`; `bwd(residuals, g)` returns a tuple with
-    the cotangent of each argument, None for zero. Arguments in `nondiff_argnums` carry no derivative; `bwd`
-    gets them first. What `fwd` computes is differentiated as it is written where that is asked for: by values
-    closed over, and in higher derivatives. Forward mode transposes `bwd`, which must be linear in g then.
+    the cotangent of each argument, None for zero. Arguments in `nondiff_argnums` (or `nondiff_argnames`) carry
+    no derivative; `bwd` gets them first. What `fwd` computes is differentiated as it is written where that is
+    asked for: by values closed over, and in higher derivatives. Forward mode transposes `bwd`, which must be
+    linear in g then.
 
     >>> from tapegrad import grad
     >>> @custom_vjp
@@ -180,8 +199,13 @@ class custom_vjp(_Custom[P, R]):
     30.0
     """
 
-    def __init__(self, fun: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
-        super().__init__(fun, nondiff_argnums, "custom_vjp")
+    def __init__(
+        self,
+        fun: Callable[P, R],
+        nondiff_argnums: int | Sequence[int] = (),
+        nondiff_argnames: str | Sequence[str] = (),
+    ) -> None:
+        super().__init__(fun, nondiff_argnums, nondiff_argnames, "custom_vjp")
         self.fwd: Any = None
         self.bwd: Any = None
 
@@ -246,7 +270,7 @@ class custom_jvp(_Custom[P, R]):
         def f_jvp(primals, tangents):
             return result, tangent
 
-    Arguments in `nondiff_argnums` carry no derivative; the rule gets them first.
+    Arguments in `nondiff_argnums` (or `nondiff_argnames`) carry no derivative; the rule gets them first.
 
     >>> from tapegrad import grad
     >>> @custom_jvp
@@ -257,8 +281,13 @@ class custom_jvp(_Custom[P, R]):
     (20.0, 0.0)
     """
 
-    def __init__(self, fun: Callable[P, R], nondiff_argnums: int | Sequence[int] = ()) -> None:
-        super().__init__(fun, nondiff_argnums, "custom_jvp")
+    def __init__(
+        self,
+        fun: Callable[P, R],
+        nondiff_argnums: int | Sequence[int] = (),
+        nondiff_argnames: str | Sequence[str] = (),
+    ) -> None:
+        super().__init__(fun, nondiff_argnums, nondiff_argnames, "custom_jvp")
         self.jvp: Any = None
 
     def __reduce__(self) -> Any:
@@ -330,6 +359,13 @@ class custom_jvp(_Custom[P, R]):
                 f"result {tree.structure(out)}, tangent {tree.structure(tangent)}",
                 "return a tangent for each leaf of the result",
             )
+        for value, t in zip(tree.leaves(out), tree.leaves(tangent)):
+            if np.shape(value) != np.shape(t):
+                raise TangentError(
+                    f"the rule of {self.title} returned a tangent of shape {np.shape(t)}",
+                    f"the result has shape {np.shape(value)}",
+                    "return a tangent like the result",
+                )
         return out, tangent
 
     def _run(self, frame: Frame, every: list[Any], settings: list[Any], args: list[Any]) -> tuple[Any, Any]:

@@ -80,6 +80,8 @@ class AssignmentError(TapegradError, TypeError, ValueError):
 class EscapedTracerError(TapegradError, RuntimeError):
     """A traced value that is used where its transform does not run (any more)."""
 
+    frame: object = None  # the one that has ended
+
 
 class GradientCheckError(TapegradError, AssertionError):
     """Derivatives that disagree with finite differences."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from sys import getrefcount
 from typing import Any, ParamSpec, TypeVar, cast
@@ -189,7 +189,9 @@ FOLD = form("checkpoint", _pull_fold, lambda e, scopes: e)
 UNFOLD[FOLD] = _unfold
 
 
-def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
+def checkpoint(
+    fun: Callable[P, R], *, prevent_cse: bool = True, policy: Any = None, static_argnums: int | Sequence[int] = ()
+) -> Callable[P, R]:
     """`fun`, whose intermediate values are not kept for its derivative but computed again when they are needed.
 
     A network of n layers, each of them checkpointed, needs memory for its n outputs and for one layer, and
@@ -197,6 +199,8 @@ def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
 
     Args:
         fun: computes the same whenever it is called with the same arguments.
+        prevent_cse, policy, static_argnums: taken from JAX's scripts, and without effect: there is no compiler to
+            be held back, nothing is kept, and arguments may be anything.
 
     Returns:
         A function with the arguments of `fun`, for the same results and derivatives.

@@ -157,10 +157,21 @@ class _Escaped:
 
 
 def escaped(frame: Frame) -> EscapedTracerError:
-    return EscapedTracerError(
+    error = EscapedTracerError(
         f"a traced value of {frame.name} was used after {frame.name} had ended",
         "a traced value means something only while the function that it was made in is differentiated",
         "return the value from the function (has_aux=True for extras), or save stop_gradient(value)",
+    )
+    error.frame = frame
+    return error
+
+
+def closed_over_in_rule(frame: Frame, name: str) -> EscapedTracerError:
+    """The error for a rule that uses a value of the frame that is being read."""
+    return EscapedTracerError(
+        f"a rule used a traced value of {frame.name} that it had closed over",
+        f"it met it on the way through {name}; a rule knows the values of the call alone",
+        "make the value an argument of the function, or keep it among the residuals of a custom_vjp",
     )
 
 

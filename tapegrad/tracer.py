@@ -154,8 +154,8 @@ class Tracer:
         if function is None and method == "__call__":  # what a method of ndarray calls, such as clip
             function = FUNCTIONS.get(getattr(np, ufunc.__name__, None))
         if function is None:
-            name = f"numpy.{ufunc.__name__}" if method == "__call__" else f"numpy.{ufunc.__name__}.{method}"
-            raise missing(name)
+            name = f"{'numpy.' * hasattr(np, ufunc.__name__)}{ufunc.__name__}"
+            raise missing(name if method == "__call__" else f"{name}.{method}")
         return function(*inputs, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -172,7 +172,8 @@ class Tracer:
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise _cut(
             "numpy.asarray(x)",
-            "x.copy() copies, numpy.stack joins traced parts; write numpy.f(a, x) for a method a.f(x) of a plain array",
+            "x.copy() copies, numpy.stack joins traced parts, and tapegrad.numpy's functions take lists of them; "
+            "write numpy.f(a, x) for a method a.f(x) of a plain array",
         )
 
     def __float__(self) -> NoReturn:

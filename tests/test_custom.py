@@ -673,3 +673,27 @@ def test_closed_over_in_a_rule_that_goes_forward():
         with pytest.raises(EscapedTracerError, match="closed over") as caught:
             tg.jvp(lambda x, w: f(w)(x), (5.0, 7.0), (1.0, 1.0))
         three_lines(caught.value)
+
+
+def test_nondiff_argnames():
+    for made in (tg.custom_vjp, tg.custom_jvp):
+        with pytest.raises(PrimitiveError, match="parameters: x, n"):
+            made(lambda x, n: x**n, nondiff_argnames="m")
+    f = tg.custom_vjp(lambda x, n: x**n, nondiff_argnames=("n",))
+    f.defvjp(lambda x, n: (x**n, x), lambda n, x, g: (g * n * x ** (n - 1),))
+    assert tg.grad(f)(2.0, 3) == tg.jvp(lambda x: f(x, n=3), (2.0,), (1.0,))[1] == 12.0
+
+
+def test_closed_over_in_a_rule_that_goes_back():
+    for f in (lambda w: written(lambda x: (x, x), lambda x, g: (g * w,)), lambda w: forth(lambda p, t: (p[0], t[0] * w))):
+        with pytest.raises(EscapedTracerError, match="a rule used a traced value of grad"):
+            tg.grad(lambda w: f(w)(2 * w))(5.0)
+
+
+def test_a_tangent_is_not_broadcast():
+    f = forth(lambda p, t: (p[0] ** 2, np.sum(t[0])))
+    x = np.array([1.0, 2.0])
+    for call in (lambda: tg.jvp(f, (x,), (x,)), lambda: tg.grad(lambda x: np.sum(f(x)))(x)):
+        with pytest.raises(TangentError, match=r"a tangent of shape \(\)") as caught:
+            call()
+        three_lines(caught.value)

@@ -55,7 +55,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_numpy.__all__})
+    return sorted(_numpy.__all__)
 
 
 __all__ = list(_numpy.__all__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -122,6 +122,13 @@ _logistic.defvjp("x")(lambda g, y, x: g * (y * _logistic(-x)))
 # fmt: on
 
 
+def _share(x: Any, z: Any, scale: float = 1) -> Any:
+    """eˣ / (eˣ + eᶻ); half where infinities tie"""
+    d = x - z
+    tie = np.isnan(d) & np.equal(x, z)
+    return _logistic(scale * (np.where(tie, 0, d) if np.any(tie) else d))
+
+
 def _arctan_rule(g: Any, _y: Any, x: Any) -> Any:
     """x̄ = ḡ / (1 + x²)"""
     if not isinstance(x, Tracer):
@@ -155,9 +162,9 @@ fmod        = elementwise(np.fmod,         through,                             
 hypot       = elementwise(np.hypot,        _hypot_rule,                           lambda g, y, x, z: _hypot_rule(g, y, z, x))
 arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: _angle_rule(g, x, z),
                                                                                   lambda g, _y, x, z: _angle_rule(-g, z, x))
-logaddexp   = elementwise(np.logaddexp,    lambda g, _y, x, z: g * _logistic(x - z), lambda g, _y, x, z: g * _logistic(z - x))
-logaddexp2  = elementwise(np.logaddexp2,   lambda g, _y, x, z: g * _logistic(_LN2 * (x - z)),
-                                                                                  lambda g, _y, x, z: g * _logistic(_LN2 * (z - x)))
+logaddexp   = elementwise(np.logaddexp,    lambda g, _y, x, z: g * _share(x, z),  lambda g, _y, x, z: g * _share(z, x))
+logaddexp2  = elementwise(np.logaddexp2,   lambda g, _y, x, z: g * _share(x, z, _LN2),
+                                                                                  lambda g, _y, x, z: g * _share(z, x, _LN2))
 maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _won(g, x, z, np.greater_equal(x, z) | np.isnan(x)),
                                                                                   lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x) | np.isnan(z)))
 minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z) | np.isnan(x)),

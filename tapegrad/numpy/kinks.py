@@ -58,7 +58,10 @@ _unknown.defvjp("slope")(lambda g, _y, _slope, y: np.where(y == 0, math.nan, g))
 
 def _no_curvature(name: str) -> MissingRuleError:
     if name == "absolute":
-        hint = "square x itself for abs(x)**2; x * numpy.sign(x) is abs(x) with slope 0 for good"
+        hint = (
+            "square x itself for abs(x)**2, numpy.logaddexp(0, x) is a softplus; "
+            "x * numpy.sign(x) is abs(x) with slope 0 for good"
+        )
     else:
         hint = "differentiate the sum of the squares instead: numpy.sum(x * x)"
     return MissingRuleError(

@@ -21,7 +21,7 @@ from ..tracer import NotLinear, Spec, Tracer, is_inexact, spec_of, tracer
 from .cotangent import stretch, zero
 from .definition import Definition
 from .forms import DEFINITIONS, VIEW
-from .general import apply_rule, leaves_of
+from .general import apply_all, apply_rule, leaves_of
 from .partial import Partial, filled
 from .rules import Key, Placeholder
 
@@ -76,13 +76,35 @@ def _check(e: Any, bit: int) -> None:
     definition = DEFINITIONS[e[2]]
     if definition is None:
         return
-    y, _, _, edges, _ = VIEW[e[2]](e)
+    y, args, kwargs, edges, _ = VIEW[e[2]](e)
     keys = {edge[0] for edge in edges if edge[4] & bit}
-    if not (definition.is_linear(keys) or definition.is_affine(keys)):
+    if not (definition.is_linear(keys) or definition.is_affine(keys) or _is_affine(definition, keys, y, args, kwargs)):
         raise NotLinear(definition.name)
     for part in tree.leaves(y):
         if np.any((part != 0) & (part == part)):
             raise NotLinear(f"{definition.name} with a constant that is not 0")
+
+
+def _is_affine(definition: Definition, keys: set[Key], y: Any, args: Any, kwargs: Any) -> bool:
+    """Whether what a rule for all arguments gives for these depends neither on them nor on the answer: it is tried."""
+    if definition.joint is None:
+        return False
+    frame = Frame(definition.name, linear=True)
+
+    def enter(value: Any) -> Any:
+        return tracer(value, next(frame.scope.count), frame.scope, spec_of(value)) if is_inexact(value) else value
+
+    try:
+        frame.open()
+        traced = [tree.map(enter, a) if k in keys else a for k, a in enumerate(args)]
+        options = {k: tree.map(enter, a) if k in keys else a for k, a in kwargs.items()}
+        given = apply_all(definition, zeros(y), tree.map(enter, y), tuple(traced), options)
+        results = tree.leaves([given[key] for key in keys])
+        return not any([isinstance(r, Tracer) and r._scope.mask & frame.bit for r in results])
+    except (NotLinear, ConversionError):  # it looks at their values
+        return False
+    finally:
+        frame.close()
 
 
 def not_linear(name: str, error: NotLinear, has: str, wants: str) -> MissingRuleError:

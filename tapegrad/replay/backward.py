@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import EscapedTracerError
 from ..primitives.cotangent import conform, spread
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PULL, VIEW, scaled
 from ..primitives.general import apply_one, leaves_of
 from ..primitives.partial import Partial, filled, unhurt, within
-from ..tape import Entry, Frame, Outer
+from ..tape import Entry, Frame, Outer, closed_over_in_rule
 from ..tracer import Tracer, shape_of
 
 _ARRAYS = (np.ndarray, Tracer)
@@ -49,6 +50,8 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
                     pull[e[2]](g, e, cots, bit)
     except Exception as error:
         error.add_note(f"tapegrad: on the way back through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}")
+        if isinstance(error, EscapedTracerError) and error.frame is frame:
+            raise closed_over_in_rule(frame, NAMES[e[2]]) from error
         raise
     cots[-1] = None
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..errors import EscapedTracerError
 from ..primitives.cotangent import conform, reduced_axes, stretch, zero
 from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
@@ -25,7 +24,7 @@ from ..primitives.general import apply_all, apply_one, apply_rule, leaves_of
 from ..primitives.partial import DOUBTS, Partial, filled, partial, unhurt, within
 from ..primitives.rules import Key, Placeholder
 from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
-from ..tape import Entry, Frame, Index, Outer, Watch
+from ..tape import Entry, Frame, Index, Outer, Watch, closed_over_in_rule
 from ..tracer import NotLinear, shape_of
 
 Tangent = Callable[[int], Any]  # of the value that has an index; None for 0
@@ -54,11 +53,7 @@ def watching(frame: Frame) -> Watch:
         except Exception as error:
             error.add_note(f"tapegrad: on the way forward through {NAMES[e[2]]} in {frame.name}")
             if str(error).startswith("cannot enter context"):  # on the way through another entry
-                raise EscapedTracerError(
-                    f"a rule used a traced value of {frame.name} that it had closed over",
-                    f"it met it in {NAMES[e[2]]}, when {frame.name} was going forward through the rule's function",
-                    "make the value an argument of that function, or keep it among the residuals of a custom_vjp",
-                ) from error
+                raise closed_over_in_rule(frame, NAMES[e[2]]) from error
             raise
         if t is not None:
             setattr(e[0], slot, t)

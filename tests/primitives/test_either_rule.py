@@ -526,3 +526,41 @@ def test_a_function_of_each_element_by_one_rule_of_any_kind(how):
         for inner in (tg.jacfwd, tg.jacrev):
             np.testing.assert_array_equal(outer(inner(f))(x), second)
     np.testing.assert_allclose(tg.grad(lambda c: np.sum(root(c * x[1:])))(1.0), 1.5)  # broadcast by nothing but c
+
+
+def test_a_rule_for_all_arguments_that_is_written_in_its_own_function():
+    @tg.primitive
+    def solve(a, b):
+        return np.linalg.solve(a, b)
+
+    @solve.defvjp
+    def _(g, y, a, _b):
+        u = solve(a.T, g)  # linear in g, which is seen though one rule is for both arguments
+        return -np.outer(u, y), u
+
+    a, b = np.array([[2.0, 1.0], [0.5, 3.0]]), np.array([1.0, 2.0])
+    tg.testing.check_grads(solve, (a, b))
+    np.testing.assert_allclose(tg.jacfwd(solve, 1)(a, b), np.linalg.inv(a))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [lambda g, _y, x: np.where(x > 0, g, 0.0), lambda g, _y, x: 2 * g * x, lambda g, y, _x: g * y],
+    ids=["looks", "reads the argument", "reads the answer"],
+)
+def test_a_rule_for_all_arguments_that_is_not_linear(rule):
+    @tg.primitive
+    def inner(x):
+        return np.maximum(x, 0)
+
+    inner.defvjp(rule)
+
+    @tg.primitive
+    def outer(x):
+        return x * 1.0
+
+    outer.defvjp(lambda g, _y, _x: inner(g))
+    x = np.ones(2)
+    np.testing.assert_array_equal(tg.vjp(outer, x)[1](x)[0], x)
+    with pytest.raises(MissingRuleError, match="inner is not linear"):
+        tg.jvp(outer, (x,), (x,))
