@@ -115,8 +115,10 @@ class Scope:
         self.record: Watch = tape.entries.append
         if tape.watching & mask:
             self.count = map(Index, tape.count)
-            if not self.linear:  # where every value is 0, and so is every tangent
-                self.record = self._watched([f.watch for f in tape.frames if f.bit & mask and f.watch is not None])
+            within = tape.linear & mask  # to frames around a linear one its values are 0, and so are their tangents
+            watches = [f.watch for f in tape.frames if f.bit & mask and f.bit > within and f.watch is not None]
+            if watches:
+                self.record = self._watched(watches)
 
     def _watched(self, watches: list[Watch]) -> Watch:
         keep = self.mask & ~self.tape.watching

@@ -589,3 +589,11 @@ def test_no_work_for_the_collector(mode):
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_under_two_readings_forward():
+    f = lambda x: tg.checkpoint(lambda p: np.sum(p) * p[0])(np.maximum(x * x, 0.12))
+    x, v = np.array([0.3, 0.4, 0.5]), np.ones(3)
+    value, tangent = tg.jvp(lambda x: tg.hvp(f)(x, v), (x,), (v,))
+    np.testing.assert_allclose(value, [0, 0.24, 0.24])
+    np.testing.assert_array_equal(tangent, 0)

@@ -6,6 +6,7 @@ import inspect
 import itertools
 import tracemalloc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -758,3 +759,13 @@ def test_after_an_exception_all_is_as_before():
     with pytest.raises(TangentError):
         tg.grad(lambda x: tg.jvp(lambda y: x * y, (x,), (X,))[1])(1.0)
     assert tg.grad(lambda x: tg.jvp(lambda y: x * y, (x,), (1.0,))[1])(2.0) == 1.0
+
+
+def test_jvp_of_what_runs_in_threads():
+    def f(x):
+        with ThreadPoolExecutor(8) as pool:
+            return sum(pool.map(lambda k: np.sum(np.sin(x * k) * np.cos(x + k)), range(100)))
+
+    x, v = np.linspace(0, 1, 5), np.arange(5.0)
+    np.testing.assert_allclose(tg.jvp(f, (x,), (v,))[1], tg.grad(f)(x) @ v)
+    np.testing.assert_allclose(tg.hvp(f)(x, v), tg.hessian(f)(x) @ v)

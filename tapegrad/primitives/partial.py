@@ -90,7 +90,8 @@ def filled(c: Any) -> Any:
             value = np.where(c.support, value, 0)
         else:  # 9 times faster than where
             value = np.multiply(value.view(integer), c.support, dtype=integer).view(value.dtype)
-        c.value, c.clean = value, True
+        if not isinstance(value, Tracer):  # else it would depend on who came first whether this is recorded
+            c.value, c.clean = value, True
     return value
 
 

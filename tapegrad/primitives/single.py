@@ -86,7 +86,9 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
         t = tangent(e[4])
         if t is None or type(t) is Partial:
             return None if t is None else NotImplemented
-        return stretch(record(t, e[8]) if type(t) is Tracer else body(t, *e[8]), e[3], name)
+        if type(t) is Tracer:
+            return stretch(record(t, e[8]), e[3], name)
+        return stretch((slow if isinstance(t, Tracer) else body)(t, *e[8]), e[3], name)
 
     quick = form(name, pull, lift, definition, view, push if definition.linear and not definition.scatters else None)
 

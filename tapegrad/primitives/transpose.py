@@ -46,6 +46,7 @@ def transpose(function: Callable[..., Any], specs: Sequence[Spec], cotangents: S
     try:
         frame.open()
         arguments = [tracer(zero(spec), next(frame.scope.count), frame.scope, spec) for spec in specs]
+        indices = [a._index for a in arguments]  # which operators in place change
         with np.errstate(all="ignore"):
             results = function(*arguments)
         seeds = []
@@ -68,7 +69,7 @@ def transpose(function: Callable[..., Any], specs: Sequence[Spec], cotangents: S
             held = cots[index]
             cots[index] = c if held is None else held + c
     read(frame, entries, cots)
-    return [cots[a._index] for a in arguments]
+    return [cots[index] for index in indices]
 
 
 def _check(e: Any, bit: int) -> None:

@@ -85,7 +85,7 @@ def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
             else:
                 r = within(r, support)
         elif definition.reduces:
-            block = spread(np.broadcast_to(support, np.shape(y)), shape_of(spec), definition.axis(args, kwargs))
+            block = spread(np.broadcast_to(support, shape_of(e[3])), shape_of(spec), definition.axis(args, kwargs))
             r = within(apply_one(definition, key, g.value, y, args, kwargs), block)
         else:  # linear, so it tells by itself where each element goes
             everywhere = np.broadcast_to(support, np.shape(g.value)).astype(float)

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from operator import attrgetter
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,13 @@ def watching(frame: Frame) -> Watch:
     context = copy_context()  # to run in it costs less than to enter `errstate` each time
     context.run(np.errstate(all="ignore").__enter__)
     context.run(DOUBTS.set, frame.doubts)
-    run = context.run
+    runs = {get_ident(): context.run}  # a context is for one thread at a time
+    copy = context.copy
     slot = Index.slot(bit)
     tangent = attrgetter(slot)
 
     def watch(e: Entry) -> None:
+        run = runs.get(get_ident()) or runs.setdefault(get_ident(), copy().run)
         try:
             if e[1] & outer:
                 e = LIFT[e[2]](e, scopes)
@@ -191,9 +194,11 @@ def _value(t: Any, a: Any) -> Any:
 
 def _there(t: Any, a: Any) -> Any:
     """An array of the shape of an argument: 1 where its tangent counts, 0 in the holes."""
+    value = t.value if type(t) is Partial else t
+    one = 1 + 1j if np.iscomplexobj(value) else 1.0  # which has both its parts
     if type(t) is Partial:
-        return np.broadcast_to(t.support, np.shape(t.value)).astype(float)
-    return np.zeros(np.shape(a)) if t is None else np.ones(np.shape(t))
+        return np.broadcast_to(t.support, np.shape(value)) * one
+    return np.zeros(np.shape(a)) if t is None else np.full(np.shape(value), one)
 
 
 def _authored(

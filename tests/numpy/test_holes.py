@@ -549,3 +549,26 @@ def test_conventional_zeros_are_no_holes(f: Any, truth: float) -> None:
                 assert np.isnan(h(0.0)) or h(0.0) == truth, ways
             except tg.errors.MissingRuleError as error:
                 assert "second derivative" in str(error)
+
+
+def test_holes_go_through_imaginary_parts():
+    x = np.array([1.0, -1.0])
+    for f in (
+        lambda x: np.imag(1j * np.maximum(x, 0.0)),
+        lambda x: (1j * np.where(x > 0, x, 0.0)).imag,
+        lambda x: -np.imag(np.conjugate(1j * np.maximum(x, 0.0))),
+    ):
+        np.testing.assert_array_equal(tg.jacfwd(f)(x), [[1, 0], [0, 0]])
+        np.testing.assert_array_equal(tg.jacrev(f)(x), [[1, 0], [0, 0]])
+
+
+@pytest.mark.parametrize("function", [np.prod, np.var, np.std, np.max, np.min, np.mean, np.sum])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_some_of_the_blocks_are_selected(function, keepdims):
+    x = np.array([[1.0, 2.0], [0.0, 0.0], [4.0, 3.0]])
+    rows = np.array([True, False, True])
+    f = lambda x: np.sum(np.where(rows[:, None] if keepdims else rows, function(x, axis=1, keepdims=keepdims), 0.0))
+    g = lambda x: np.sum(function(x[[0, 2]], axis=1))
+    np.testing.assert_allclose(tg.grad(f)(x), tg.grad(g)(x))
+    np.testing.assert_allclose(tg.jacfwd(f)(x), tg.grad(g)(x))
+    np.testing.assert_allclose(tg.hessian(f)(x), tg.hessian(g)(x))

@@ -564,3 +564,50 @@ def test_a_rule_for_all_arguments_that_is_not_linear(rule):
     np.testing.assert_array_equal(tg.vjp(outer, x)[1](x)[0], x)
     with pytest.raises(MissingRuleError, match="inner is not linear"):
         tg.jvp(outer, (x,), (x,))
+
+
+def test_transforms_within_a_rule_that_is_turned_round():
+    @tg.primitive
+    def cube(x):
+        return x**3
+
+    @cube.defjvp
+    def _(tangents, _y, x):
+        return tg.jvp(lambda x: tangents[0] * x**3, (x,), (1.0,))[1]
+
+    assert tg.grad(cube)(2.0) == tg.jvp(cube, (2.0,), (1.0,))[1] == 12.0
+    for inner in (
+        lambda g, x: tg.jvp(lambda z: g * z**3, (x,), (1.0,))[1],
+        lambda g, x: tg.grad(lambda z: g * z**3)(x),
+        lambda g, x: tg.linearize(lambda z: g * z**3, x)[1](1.0),
+        lambda g, x: tg.hvp(lambda z: g * z**4 / 4)(x, 1.0),
+    ):
+
+        @tg.primitive
+        def f(x):
+            return x**3
+
+        f.defvjp("x")(lambda g, _y, x, inner=inner: inner(g, x))
+        assert tg.jvp(f, (2.0,), (1.0,))[1] == tg.grad(f)(2.0) == 12.0
+
+
+def test_a_rule_that_changes_a_traced_cotangent_in_place():
+    x = np.array([1.0, 2.0, -3.0])
+
+    def doubled(g, _y, x):
+        g *= 2
+        return g
+
+    @tg.primitive
+    def back(x):
+        return x * 2.0
+
+    back.defvjp("x")(doubled)
+    np.testing.assert_array_equal(tg.jvp(back, (x,), (np.ones(3),))[1], [2, 2, 2])
+
+    @tg.primitive
+    def forth(x):
+        return x * 2.0
+
+    forth.defjvp("x")(doubled)
+    np.testing.assert_array_equal(tg.grad(lambda x: np.sum(forth(x) + x))(x), [3, 3, 3])
