@@ -15,7 +15,7 @@ import numpy as np
 
 from . import tree
 from .arguments import check_argnums
-from .errors import MissingRuleError, OutputError, PrimitiveError, TangentError
+from .errors import MissingRuleError, OutputError, PrimitiveError, TangentError, TreeError
 from .primitives.define import internal
 from .primitives.definition import Definition
 from .primitives.general import PICK, make_form, note_view
@@ -94,6 +94,8 @@ class _Custom(Transform[P, R]):
         self._require()
         scope = functools.reduce(union, [x._scope for x in traced], traced[0]._scope)
         frame = next(f for f in scope.tape.frames if f.bit == 1 << (scope.mask.bit_length() - 1))
+        if frame.linear and self.kind == "custom_jvp":  # a tangent in a rule, perhaps its own: what is written tells
+            return self.fun(*args, **kwargs)
         settings = [every[k] for k in nondiff]
         places = [k for k in range(n) if k not in nondiff]
         lowered = [lower(frame, a) for a in every]
@@ -107,7 +109,7 @@ class _Custom(Transform[P, R]):
         """All arguments by position, as a rule gets them."""
         fun = cast(Any, self.fun)
         try:
-            signature = None if isinstance(fun, np.ufunc) else inspect.signature(fun)
+            signature = None if isinstance(inspect.unwrap(fun), np.ufunc) else inspect.signature(fun)
         except ValueError:  # a built-in that does not tell
             signature = None
         if signature is not None:
@@ -258,7 +260,26 @@ class custom_vjp(_Custom[P, R]):
                 f"the number of arguments to differentiate by is {len(args)}",
                 "return a tuple with a cotangent for each of them, None for zero",
             )
-        return tuple(given)
+        return tuple([self._matched(k, c, a) for k, (c, a) in enumerate(zip(given, args))])
+
+    def _matched(self, k: int, c: Any, arg: Any) -> Any:
+        """The cotangent of an argument, for a container a list with one for each leaf; None may stand for any part."""
+        if c is None or not tree.is_node(arg):
+            return c
+        parts, structure = tree.flatten(c, is_leaf=lambda part: part is None)
+        try:
+            of = structure.flatten_up_to(arg)
+            if any([part is not None and tree.is_node(a) for part, a in zip(parts, of)]):
+                raise TreeError("a leaf in the place of a container")
+        except TreeError:
+            raise TreeError(
+                f"bwd of {self.title} returned a cotangent of another structure than argument {k}",
+                f"argument {tree.structure(arg)}, cotangent {structure}",
+                "return a cotangent for each leaf, in the same containers; None for zero",
+            ) from None
+        return [
+            leaf for part, a in zip(parts, of) for leaf in ([None] * len(tree.leaves(a)) if part is None else [part])
+        ]
 
 
 class custom_jvp(_Custom[P, R]):

@@ -41,7 +41,7 @@ class Transform(Generic[P, R]):
 
     def __init__(self, fun: Callable[P, Any], kind: str) -> None:
         check_function(fun, kind)
-        functools.update_wrapper(cast(Any, self), fun)
+        functools.update_wrapper(cast(Any, self), fun, updated=())
         self.fun = fun
         self.title = f"{kind}({getattr(fun, '__name__', type(fun).__name__)})"
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+import tapegrad.numpy as tnp
 from tapegrad.errors import (
     CotangentError,
     EscapedTracerError,
@@ -18,6 +19,7 @@ from tapegrad.errors import (
     PrimitiveError,
     TangentError,
     TapegradError,
+    TreeError,
 )
 
 X = np.array([0.3, -1.2, 2.0])
@@ -703,3 +705,48 @@ def test_a_rule_that_copies_a_number():
     f = tg.custom_jvp(lambda x: x**3)
     f.defjvp(lambda p, t: tg.jvp(lambda x: np.copy(x) ** 3, p, t))
     assert tg.grad(f)(2.0) == 12.0
+
+
+def test_a_cotangent_has_the_structure_of_its_argument():
+    def f(bwd):
+        return written(lambda d: (d["a"] * d["b"][0], d), lambda d, g: (tg.tree.map(lambda c: g * c, bwd),))
+
+    x = {"a": 3.0, "b": [2.0, None]}
+    for bwd in ({"a": 1.0, "y": [2.0, None]}, [1.0, 2.0], {"a": 1.0, "b": 2.0}, {"a": 1.0, "b": [2.0, 3.0]}, {"a": 1.0}):
+        with pytest.raises(TreeError, match="of another structure than argument 0") as caught:
+            tg.grad(f(bwd))(x)
+        three_lines(caught.value)
+    for bwd, expected in (
+        ({"a": 1.0, "b": [2.0, None]}, {"a": 1.0, "b": [2.0, None]}),
+        ({"a": 1.0, "b": None}, {"a": 1.0, "b": [0.0, None]}),
+        ({"a": None, "b": [2.0, None]}, {"a": 0.0, "b": [2.0, None]}),
+        (None, {"a": 0.0, "b": [0.0, None]}),
+    ):
+        assert tg.grad(f(bwd))(x) == expected
+        assert tg.jvp(f(bwd), (x,), ({"a": 1.0, "b": [10.0, None]},))[1] == expected["a"] + 10 * expected["b"][0]
+
+
+def test_of_functions_that_have_rules_themselves():
+    f = tg.custom_vjp(tnp.cos)
+    f.defvjp(lambda x: (tnp.cos(x), x), lambda x, g: (10 * g * x,))
+    assert tg.grad(f)(2.0) == 20.0
+    assert tg.grad(tnp.cos)(2.0) == -np.sin(2.0)
+    f = tg.custom_jvp(tg.nn.relu)
+    f.defjvp(lambda p, t: (tg.nn.relu(*p), 5 * t[0]))
+    assert tg.grad(f)(-2.0) == 5.0
+    assert tg.grad(tg.nn.relu)(-2.0) == 0.0
+
+
+def test_a_rule_that_applies_its_function_to_the_tangent():
+    f = tg.custom_jvp(lambda x: -x)
+    f.defjvp(lambda p, t: (f(*p), f(*t)))
+    assert tg.grad(f)(3.0) == tg.jvp(f, (3.0,), (1.0,))[1] == -1.0
+    mm = tg.custom_jvp(lambda a, b: a @ b)
+    mm.defjvp(lambda p, t: (mm(*p), mm(p[0], t[1]) + mm(t[0], p[1])))
+    a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.5, -1.0], [2.0, 1.0]])
+    for argnum in (0, 1):
+        loss = lambda mm, *args: np.sum(mm(*args) ** 2)
+        first, second = [tg.grad(functools.partial(loss, f), argnum) for f in (mm, np.matmul)]
+        np.testing.assert_allclose(first(a, b), second(a, b))
+        np.testing.assert_allclose(tg.jacrev(first, argnum)(a, b), tg.jacrev(second, argnum)(a, b))
+        np.testing.assert_allclose(tg.jacfwd(first, argnum)(a, b), tg.jacfwd(second, argnum)(a, b))
