@@ -71,10 +71,10 @@ class _Custom(Transform[P, R]):
             )
         return parameters.index(name)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         traced = [leaf for leaf in tree.leaves((args, kwargs)) if isinstance(leaf, Tracer)]
         if not traced:
-            return self.fun(*args, **kwargs)
+            return cast(R, self.fun(*args, **kwargs))
         every = self._positional(args, kwargs)
         n = len(every)
         nondiff = [k + n if k < 0 else k for k in self.nondiff]
@@ -95,15 +95,15 @@ class _Custom(Transform[P, R]):
         scope = functools.reduce(union, [x._scope for x in traced], traced[0]._scope)
         frame = next(f for f in scope.tape.frames if f.bit == 1 << (scope.mask.bit_length() - 1))
         if frame.linear and self.kind == "custom_jvp":  # a tangent in a rule, perhaps its own: what is written tells
-            return self.fun(*args, **kwargs)
+            return cast(R, self.fun(*args, **kwargs))
         settings = [every[k] for k in nondiff]
         places = [k for k in range(n) if k not in nondiff]
         lowered = [lower(frame, a) for a in every]
         out, call = self._run(frame, lowered, settings, [lowered[k] for k in places])
         if any([isinstance(leaf, Tracer) and leaf._scope.mask >= 2 * frame.bit for leaf in tree.leaves(out)]):
             # it closes over a value of a frame within; the frames around that one see what is written
-            return self._run(frame, every, settings, [every[k] for k in places])[0]
-        return self._record(frame, [every[k] for k in places], out, call)
+            return cast(R, self._run(frame, every, settings, [every[k] for k in places])[0])
+        return cast(R, self._record(frame, [every[k] for k in places], out, call))
 
     def _positional(self, args: Any, kwargs: Any) -> list[Any]:
         """All arguments by position, as a rule gets them."""

@@ -61,3 +61,51 @@ tg.jvp(loss, (1.0, 2.0))  # type: ignore[call-arg]  # pyright: ignore[reportCall
 value, f_jvp = tg.linearize(loss, 1.0, 2.0)
 value, pullback, aux = tg.vjp(pair, 1.0, has_aux=True)
 tg.vjp(loss, 1.0, scale=2.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+# functions with rules of their own keep parameters and result
+
+assert_type(tg.checkpoint(loss)(1.0, 2.0, scale=3.0), float)
+assert_type(tg.remat(pair)(1.0), tuple[float, str])
+tg.checkpoint(loss)(1.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+@tg.custom_vjp
+def square(x: float) -> float:
+    return x * x
+
+
+square.defvjp(lambda x: (x * x, x), lambda x, g: (2 * g * x,))
+assert_type(square(1.0), float)
+square("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+square.defvjp(lambda x: (x * x, x))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+@tg.custom_jvp
+def cube(x: float) -> float:
+    return x**3
+
+
+@cube.defjvp
+def cube_jvp(primals: tuple[float], tangents: tuple[float]) -> tuple[float, float]:
+    (x,), (t,) = primals, tangents
+    return x**3, 3 * x**2 * t
+
+
+assert_type(cube(1.0), float)
+assert_type(cube_jvp((1.0,), (1.0,)), tuple[float, float])
+assert_type(tg.grad(cube)(1.0), Any)
+
+
+@tg.primitive(elementwise=True)
+def relu(x: float) -> float:
+    return max(x, 0.0)
+
+
+@relu.defjvp("x")
+def relu_jvp(t: float, _y: float, x: float) -> float:
+    return t * (x > 0)
+
+
+assert_type(relu(1.0), float)
+assert_type(relu_jvp(1.0, 0.0, 1.0), float)
+relu("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
