@@ -58,6 +58,7 @@ class _Custom(Transform[P, R]):
         self.nondiff = (*((nondiff,) if isinstance(nondiff, int) else nondiff), *map(self._position, names))
         self.definition = Definition(_body, self.title, ("_call",))
         self.definition.turn = turned
+        self.definition.known = False
         self.number = make_form(self.definition)
 
     def _position(self, name: str) -> int:

@@ -15,7 +15,8 @@ import numpy as np
 
 from .arguments import Argnums, check_argnums, choose
 from .errors import InputError, OutputError, TangentError
-from .linear import Recording, along, entered_spec, fit_tangents, jvp, put_together
+from .linear import Recording, entered_spec, fit_tangents, jvp, put_together
+from .primitives.forms import DEFINITIONS, UNFOLD
 from .primitives.recording import describe, seeds, zeros
 from .tracer import Spec, dtype_of, shape_of
 from .transforms import Transform, check_function, grad
@@ -270,12 +271,29 @@ class _HessianProduct(_Product):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call, words, chosen, vector = self._choose(args, kwargs)
-        _, *made = along(self.title, self.gradient, call, chosen, words, vector, self.has_aux, valued=False)
-        return tuple(made) if self.has_aux else made[0]
+        of = Recording(self.gradient, self.title, call, chosen, words, self.has_aux, valued=False)
+        tangents = fit_tangents(self.title, vector, of.arguments)
+        if _is_symmetric(of):  # then back is as good as forth, and costs less
+            ends = [index for index, _ in of.outputs]
+            parts = of.back([(i, t) for i, t in zip(ends, tangents.values()) if i is not None])
+        else:
+            parts = of.forth(tangents)
+        made = _arrange(parts, of, self.argnums)
+        return (made, of.aux) if self.has_aux else made
+
+
+def _is_symmetric(of: Recording) -> bool:
+    """Whether the derivative of a recorded gradient is symmetric: rules that the library knows tell the truth."""
+    return all([d is None or d.known for d in {DEFINITIONS[e[2]] for e in of.entries}]) and not any(
+        [e[2] in UNFOLD for e in of.entries]
+    )
 
 
 def hvp(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The product of the Hessian with a vector, without the Hessian: `hvp(f)(x, v)`.
+
+    The gradient is recorded, and that tape read once: backward where all rules are the library's, for the Hessian is
+    symmetric then; forward, as `hessian` does, where `fun` has rules of its author's.
 
     Args:
         fun: returns one real number.

@@ -42,6 +42,7 @@ class Recording:
         words: Any = None,
         has_aux: bool = False,
         complete: bool = False,
+        valued: bool = True,
     ) -> None:
         self.aux: Any = None
         self.frame = frame = Frame(name, complete=complete)
@@ -56,7 +57,7 @@ class Recording:
                 self.aux = lower(frame, aux, apart=True)
             leaves, self.structure = take_apart(out)
             self.outputs = [_output(leaf, frame) for leaf in leaves]
-            self.value = lower(frame, out, apart=True)
+            self.value = lower(frame, out, apart=valued)  # if it is not, nobody will see it
             self.leaves, _ = take_apart(self.value)  # whatever the caller does with its containers
         finally:
             self.entries: list[Entry] = frame.close()

@@ -675,3 +675,16 @@ def test_after_an_exception_all_is_as_before(transform):
     assert called(transform, cube, 2.0) == (144.0 if transform is tg.gnvp else 12.0) * (
         2.0 if transform in PRODUCTS else 1.0
     )
+
+
+def test_hvp_is_the_hessian_times_the_vector_where_that_is_not_symmetric():
+    @tg.custom_vjp
+    def f(x):
+        return x[0] * x[1]
+
+    f.defvjp(lambda x: (x[0] * x[1], x), lambda x, g: (g * np.stack([x[1] ** 2, 3.0 * x[0]]),))  # no gradient
+    x, v = np.array([2.0, 3.0]), np.array([1.0, 10.0])
+    for g in (f, tg.checkpoint(f), lambda x: f(x) + np.sum(x**3)):
+        np.testing.assert_allclose(tg.hvp(g)(x, v), tg.hessian(g)(x) @ v)
+        np.testing.assert_allclose(tg.hvp(g)(x, v), tg.jvp(tg.grad(g), (x,), (v,))[1])
+    assert tg.hvp(f)(x, v).tolist() == [60.0, 3.0]

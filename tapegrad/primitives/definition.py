@@ -43,6 +43,7 @@ class Definition:
         self.forward_joint: Rule | None = None
         self.made: set[Key] = set()  # of the rules: those that were made from rules that go forward
         self.turn: Callable[[Definition, Key], Callable[..., Any]] | None = None  # makes them
+        self.known = True  # its rules are the library's own
         self.record: Callable[..., Any] = body  # makes any call, and records it
         self.call: Callable[..., Any] = body  # makes the usual ones, sooner
         self.changed: Callable[[], None] = lambda: None  # called when there is a new rule
