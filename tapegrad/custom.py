@@ -139,6 +139,7 @@ class _Custom(Transform[P, R]):
 
     def _record(self, frame: Frame, args: list[Any], out: Any, call: Any) -> Any:
         """Write one entry for the frame, and join its outputs with what was computed for the frames around."""
+        frame.tape.custom = True
         scope = frame.tape.scope(frame.bit)
         edges = []
         for key, a in enumerate(args):

@@ -284,9 +284,9 @@ class _HessianProduct(_Product):
 
 def _is_symmetric(of: Recording) -> bool:
     """Whether the derivative of a recorded gradient is symmetric: rules that the library knows tell the truth."""
-    return all([d is None or d.known for d in {DEFINITIONS[e[2]] for e in of.entries}]) and not any(
-        [e[2] in UNFOLD for e in of.entries]
-    )
+    forms = {e[2] for e in of.entries}
+    known = [form not in UNFOLD and ((d := DEFINITIONS[form]) is None or d.known) for form in forms]
+    return not of.frame.tape.custom and all(known)
 
 
 def hvp(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:

@@ -49,8 +49,8 @@ class Tape:
     """Entries, and the frames that write them; one for each outermost transform of a thread or task."""
 
     __slots__ = (
-        *("complete", "count", "entries", "frames", "linear", "lock", "many_views", "owner", "scopes", "views"),
-        "watching",
+        *("complete", "count", "custom", "entries", "frames", "linear", "lock", "many_views", "owner", "scopes"),
+        *("views", "watching"),
     )
 
     def __init__(self) -> None:
@@ -60,6 +60,7 @@ class Tape:
         self.scopes: dict[int, Scope] = {}
         # the bits of frames that keep every value, that check what enters, that read as it is recorded
         self.complete = self.linear = self.watching = 0
+        self.custom = False  # whether there were rules that say what they like
         self.owner = get_ident()
         self.lock: RLock | None = None  # once stretches of it can be recorded again, by whatever thread
         self.views: dict[int, tuple[ref[Any], ref[Any]]] = {}  # by id: a traced view, and what it is a view of
