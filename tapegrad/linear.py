@@ -15,7 +15,7 @@ import numpy as np
 from . import tree
 from .arguments import Arguments, name_leaves, varies
 from .errors import InputError, OutputError, TangentError, TreeError
-from .primitives.partial import check_doubts
+from .primitives.notes import tell
 from .primitives.recording import collect, describe, fit, lower, seeds
 from .replay import backward, forward
 from .replay.table import ReadableTape
@@ -68,16 +68,21 @@ class Recording:
         for index, c in cotangents:
             held = cots[index]
             cots[index] = c if held is None else held + c
-        backward.read(self.frame, self.entries.copy(), cots)
-        return collect(self.arguments.leaves, self.arguments.indices, cots)
+        notes = backward.read(self.frame, self.entries.copy(), cots)
+        made = collect(self.arguments.leaves, self.arguments.indices, cots)
+        if notes:
+            tell(notes, made, self.frame.name)
+        return made
 
     def forth(self, tangents: dict[int, Any]) -> list[Any]:
         """The tangents of the leaves of the output, from those of the arguments by index, which it uses up."""
-        doubts = forward.read(self.frame, self.entries, tangents)
+        notes = forward.read(self.frame, self.entries, tangents)
         made = {k: None if index is None else tangents.get(index) for k, (index, _) in enumerate(self.outputs)}
-        check_doubts(doubts, made.values())
         tangents.clear()
-        return _collect_tangents(self.leaves, made)
+        results = _collect_tangents(self.leaves, made)
+        if notes:
+            tell(notes, results, self.frame.name)
+        return results
 
 
 def take_apart(out: Any) -> tuple[list[Any], Any]:
@@ -303,12 +308,13 @@ def along(
         for at in ends:
             if at is not None:
                 setattr(at, slot, None)
-        check_doubts(frame.doubts, found.values())
         leaves = take_apart(value)[0]
         del out
         made = _collect_tangents(leaves, found)
     finally:
         frame.close()
+    if frame.notes:
+        tell(frame.notes, made, name)
     tangent = put_together(made, structure)
     return (value, tangent, aux) if has_aux else (value, tangent)
 

@@ -202,7 +202,7 @@ class Frame:
     """
 
     __slots__ = (
-        *("bit", "complete", "doubts", "end", "linear", "name", "outer", "running", "scope", "start", "tape", "watch"),
+        *("bit", "complete", "end", "linear", "name", "notes", "outer", "running", "scope", "start", "tape", "watch"),
         "watches",
     )
 
@@ -214,7 +214,7 @@ class Frame:
         self.linear = linear
         self.watches = watches
         self.watch: Watch | None = None
-        self.doubts: list[Exception] = []  # of what is read forward
+        self.notes: list[Any] = []  # of what is read forward
         self.running = False
         self.outer: tuple[Frame, ...] = ()
 

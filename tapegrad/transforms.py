@@ -12,6 +12,7 @@ import numpy as np
 from . import tree
 from .arguments import Argnums, Arguments, check_argnums, choose
 from .errors import InputError, OutputError
+from .primitives.notes import tell
 from .primitives.recording import describe, lower
 from .replay.backward import read
 from .tape import Frame
@@ -98,10 +99,13 @@ class _ValueAndGrad(Transform[P, R]):
         finally:
             entries = frame.close()
         cots = frame.cotangents()
+        notes: Any = None
         if index is not None:
             cots[index] = seed
-            read(frame, entries, cots)
+            notes = read(frame, entries, cots)
         gradients = arguments.gather(cots)
+        if notes:
+            tell(notes, tree.leaves(gradients), self.title)
         result = gradients[0] if isinstance(argnums, int) else tuple(gradients)
         if self.kind == "grad":
             return (result, aux) if self.has_aux else result

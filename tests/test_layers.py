@@ -25,7 +25,7 @@ ORDER = """
     moment
     tracer
     primitives
-    primitives.partial  primitives.rules
+    primitives.notes  primitives.partial  primitives.rules
     primitives.cotangent  primitives.definition
     primitives.forms
     primitives.general  primitives.recording

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import MissingRuleError
 from ..primitives.define import internal
-from ..primitives.partial import doubt
+from ..primitives.notes import doubt
 from ..tracer import Tracer, plain
 
 

@@ -8,8 +8,6 @@ included, gets it filled with zeros.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -111,22 +109,3 @@ def unhurt(y: Any, support: Any) -> Any:
     if isinstance(y, Tracer) and np.any((y._value == 0) & ~support):
         return np.where(support, y, 1)
     return y
-
-
-# a reading forth comes to what cannot be known before it comes to the selection that leaves it out
-
-DOUBTS: ContextVar[list[Exception] | None] = ContextVar("tapegrad doubts", default=None)
-
-
-def doubt(error: Exception) -> None:
-    """Raise this; in a reading forth note it, which has nan where it cannot know, and see what is left in the end."""
-    doubts = DOUBTS.get()
-    if doubts is None:
-        raise error
-    doubts.append(error)
-
-
-def check_doubts(doubts: list[Exception], tangents: Iterable[Any]) -> None:
-    """Raise the first of the doubts if a tangent of an output has nan."""
-    if doubts and any([t is not None and np.any(np.isnan(filled(t))) for t in tangents]):
-        raise doubts[0]

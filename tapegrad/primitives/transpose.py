@@ -22,6 +22,7 @@ from .cotangent import stretch, zero
 from .definition import Definition
 from .forms import DEFINITIONS, VIEW
 from .general import apply_all, apply_rule, leaves_of
+from .notes import tell
 from .partial import Partial, filled
 from .rules import Key, Placeholder
 
@@ -68,8 +69,11 @@ def transpose(function: Callable[..., Any], specs: Sequence[Spec], cotangents: S
         if c is not None:
             held = cots[index]
             cots[index] = c if held is None else held + c
-    read(frame, entries, cots)
-    return [cots[index] for index in indices]
+    notes = read(frame, entries, cots)
+    results = [filled(cots[index]) for index in indices]
+    if notes:
+        tell(notes, results, what)  # the reading that this is a part of
+    return results
 
 
 def _check(e: Any, bit: int) -> None:

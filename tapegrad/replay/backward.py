@@ -10,6 +10,7 @@ from ..errors import EscapedTracerError
 from ..primitives.cotangent import conform, spread
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PULL, VIEW, scaled
 from ..primitives.general import apply_one, leaves_of
+from ..primitives.notes import Notes, noting
 from ..primitives.partial import Partial, filled, unhurt, within
 from ..tape import Entry, Frame, Outer, closed_over_in_rule
 from ..tracer import Tracer, shape_of
@@ -17,22 +18,22 @@ from ..tracer import Tracer, shape_of
 _ARRAYS = (np.ndarray, Tracer)
 
 
-def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
+def read(frame: Frame, entries: list[Entry], cots: Any) -> Notes:
     """Go through the entries from the end, which uses them up, and leave in `cots` what the inputs get.
 
     Each entry's cotangent is taken out, and its rules send it on to the entry's parents. What depends on
     frames around this one is made a tracer of theirs first, so that the rules are recorded there: that is
-    all there is to higher derivatives. An infinite slope is no news, for a selection may yet leave it out:
-    NumPy keeps silent.
+    all there is to higher derivatives. Returns what it noticed.
     """
     bit = frame.bit
     outer = bit - 1
     pop, pull, lift = entries.pop, PULL, LIFT
     scopes = Outer(frame)
     cots[-1] = entries
+    notes: Notes = []
     e: Entry = ()
     try:
-        with np.errstate(all="ignore"):
+        with noting(notes):
             while entries:
                 e = pop()
                 g = cots[e[0]]
@@ -54,6 +55,7 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> None:
             raise closed_over_in_rule(frame, NAMES[e[2]]) from error
         raise
     cots[-1] = None
+    return notes
 
 
 def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:

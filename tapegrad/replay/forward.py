@@ -3,7 +3,7 @@
 `watching` reads each entry as it is recorded, so that a tangent lives as long as its value; `read` goes through a
 tape that was kept. Either way an entry's tangent comes from those of its parents: by the rule that goes forth, if
 there is one; by the function itself, where it is linear; by the rule that goes back, which is the same for a
-function of each element; else by the transpose of that. What overflows on the way to a hole says nothing.
+function of each element; else by the transpose of that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from ..primitives.cotangent import conform, reduced_axes, stretch, zero
 from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
 from ..primitives.general import apply_all, apply_one, apply_rule, leaves_of
-from ..primitives.partial import DOUBTS, Partial, filled, partial, unhurt, within
+from ..primitives.notes import NOTES, Notes, noting
+from ..primitives.partial import Partial, filled, partial, unhurt, within
 from ..primitives.rules import Key, Placeholder
 from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
 from ..tape import Entry, Frame, Index, Outer, Watch, closed_over_in_rule
@@ -37,8 +38,8 @@ def watching(frame: Frame) -> Watch:
     bit = frame.bit
     outer, scopes = bit - 1, Outer(frame)
     context = copy_context()  # to run in it costs less than to enter `errstate` each time
-    context.run(np.errstate(all="ignore").__enter__)
-    context.run(DOUBTS.set, frame.doubts)
+    context.run(noting(frame.notes).__enter__)
+    context.run(NOTES.set, frame.notes)
     runs = {get_ident(): context.run}  # a context is for one thread at a time
     copy = context.copy
     slot = Index.slot(bit)
@@ -64,22 +65,22 @@ def watching(frame: Frame) -> Watch:
     return watch
 
 
-def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> list[Exception]:
+def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> Notes:
     """Go through the entries from the start; `tangents`, by index, has those of the inputs, and gets the others.
 
-    Returns what it had doubts of.
+    Returns what it noticed.
     """
-    doubts: list[Exception] = []
-    token = DOUBTS.set(doubts)
+    notes: Notes = []
+    token = NOTES.set(notes)
     try:
-        with np.errstate(all="ignore"):
+        with noting(notes):
             _read(entries, tangents, frame.bit, Outer(frame))
     except Exception as error:
         error.add_note(f"tapegrad: on the way forward through the tape of {frame.name}")
         raise
     finally:
-        DOUBTS.reset(token)
-    return doubts
+        NOTES.reset(token)
+    return notes
 
 
 def _read(entries: Sequence[Entry], tangents: dict[int, Any], bit: int, scopes: Outer) -> None:
