@@ -54,7 +54,8 @@ def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     axes = (*range(extra), *(i for i in range(extra, len(given)) if given[i] != shape[i - extra]))
     if type(g) is np.ndarray:
         return _add(g, axes, keepdims=extra < len(axes)).reshape(shape)
-    return np.reshape(np.sum(g, axis=axes), shape)
+    made = np.sum(g, axis=axes)
+    return made if made.shape == shape else np.reshape(made, shape)
 
 
 def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = False) -> Any:
