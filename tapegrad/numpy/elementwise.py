@@ -144,7 +144,8 @@ def _won(g: Any, x: Any, z: Any, won: Any) -> Any:
 
 
 def _truth(condition: Any) -> Any:
-    return condition if getattr(condition, "dtype", None) == np.bool_ else np.not_equal(condition, 0)
+    """A condition as booleans of our own, whatever becomes of the caller's array."""
+    return condition.copy() if getattr(condition, "dtype", None) == np.bool_ else np.not_equal(condition, 0)
 
 
 _LN2, _LN10 = math.log(2), math.log(10)

@@ -572,3 +572,17 @@ def test_some_of_the_blocks_are_selected(function, keepdims):
     np.testing.assert_allclose(tg.grad(f)(x), tg.grad(g)(x))
     np.testing.assert_allclose(tg.jacfwd(f)(x), tg.grad(g)(x))
     np.testing.assert_allclose(tg.hessian(f)(x), tg.hessian(g)(x))
+
+
+def test_a_mask_may_change_once_it_was_used_forward():
+    x, v = np.array([1.0, 2.0, -3.0]), np.array([1.0, 10.0, 100.0])
+
+    def f(x):
+        mask = np.array([True, False, True])
+        y = np.where(mask, x, 0.0)
+        mask[:] = [False, True, False]
+        return y * y * x
+
+    value, tangent = tg.jvp(f, (x,), (v,))
+    np.testing.assert_array_equal(value, [1, 0, -27])
+    np.testing.assert_array_equal(tangent, [3, 0, 2700])
