@@ -8,6 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from messages import three_lines
 
 import tapegrad as tg
 import tapegrad.numpy as tnp
@@ -23,14 +24,6 @@ from tapegrad.errors import (
 )
 
 X = np.array([0.3, -1.2, 2.0])
-
-
-def three_lines(error):
-    assert isinstance(error, TapegradError)
-    lines = str(error).splitlines()
-    assert len(lines) == 3
-    assert lines[1].startswith("  ")
-    assert lines[2].startswith("  hint: ")
 
 
 # custom_vjp and custom_jvp: values

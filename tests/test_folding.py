@@ -10,23 +10,15 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from messages import three_lines
 
 import tapegrad as tg
 import tapegrad.numpy as tnp
 from tapegrad.errors import (
     OutputError,
-    TapegradError,
 )
 
 X = np.array([0.3, -1.2, 2.0])
-
-
-def three_lines(error):
-    assert isinstance(error, TapegradError)
-    lines = str(error).splitlines()
-    assert len(lines) == 3
-    assert lines[1].startswith("  ")
-    assert lines[2].startswith("  hint: ")
 
 
 class Counted:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from messages import three_lines
 
 import tapegrad as tg
-from tapegrad.errors import ArgnumsError, InputError, OutputError, TangentError, TapegradError, TreeError
+from tapegrad.errors import ArgnumsError, InputError, OutputError, TangentError, TreeError
 
 JACOBIANS = [tg.jacrev, tg.jacfwd, tg.jacobian]
 TRANSFORMS = [*JACOBIANS, tg.hessian, tg.elementwise_grad]
@@ -17,15 +18,6 @@ PRODUCTS = [tg.hvp, tg.gnvp]
 
 X = np.array([0.3, -1.2, 2.0])
 Z = np.array([1.0 + 2.0j, -0.5j])
-
-
-def three_lines(error):
-    """The form of every message: what happened, what there is, a hint."""
-    assert isinstance(error, TapegradError)
-    lines = str(error).splitlines()
-    assert len(lines) == 3
-    assert lines[1].startswith("  ")
-    assert lines[2].startswith("  hint: ")
 
 
 def differences(f, x, step=1e-6):

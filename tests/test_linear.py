@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from messages import three_lines
 
 import tapegrad as tg
 from tapegrad.errors import (
@@ -19,21 +20,11 @@ from tapegrad.errors import (
     InputError,
     OutputError,
     TangentError,
-    TapegradError,
     TreeError,
 )
 
 X = np.array([0.3, -1.2, 2.0])
 V = np.array([1.0, 0.5, -2.0])
-
-
-def three_lines(error):
-    """The form of every message: what happened, what there is, a hint."""
-    assert isinstance(error, TapegradError)
-    lines = str(error).splitlines()
-    assert len(lines) == 3
-    assert lines[1].startswith("  ")
-    assert lines[2].startswith("  hint: ")
 
 
 def by_jvp(f, primals, tangents):

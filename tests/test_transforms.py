@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from messages import three_lines
 
 import tapegrad as tg
-from tapegrad.errors import ArgnumsError, CotangentError, InputError, OutputError, TapegradError, TreeError
+from tapegrad.errors import ArgnumsError, CotangentError, InputError, OutputError, TreeError
 
 
 def cube(x):
@@ -516,12 +517,3 @@ def test_an_exception_of_the_function_passes_through():
     with pytest.raises(KeyError, match="mine"):
         tg.grad(f)(1.0)
     assert tg.grad(cube)(2.0) == 12.0
-
-
-def three_lines(error):
-    """The form of every message: what happened, what there is, a hint."""
-    assert isinstance(error, TapegradError)
-    lines = str(error).splitlines()
-    assert len(lines) == 3
-    assert lines[1].startswith("  ")
-    assert lines[2].startswith("  hint: ")

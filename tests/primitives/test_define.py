@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from messages import three_lines
 
 import tapegrad as tg
 from tapegrad import unbroadcast
@@ -37,12 +38,6 @@ def l2norm_vjp_x(g, y, x, axis):
 
 x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 w = np.array([1.0, -1.0, 2.0])
-
-
-def three_lines(error):
-    lines = str(error).splitlines()
-    assert len(lines) == 3
-    assert lines[2].startswith("  hint: ")
 
 
 # the two examples, and what they keep

@@ -4,19 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
+from messages import three_lines
 
 import tapegrad as tg
-from tapegrad.errors import EscapedTracerError, MissingRuleError, PrimitiveError, RuleError, TapegradError
+from tapegrad.errors import EscapedTracerError, MissingRuleError, PrimitiveError, RuleError
 
 X = np.array([[0.3], [-1.2], [2.0]])
 Z = np.array([0.5, 1.5])
-
-
-def three_lines(error):
-    assert isinstance(error, TapegradError)
-    lines = str(error).splitlines()
-    assert len(lines) == 3
-    assert lines[2].startswith("  hint: ")
 
 
 def make(body, back=(), forth=(), **words):
