@@ -47,12 +47,11 @@ class _Custom(Transform[P, R]):
     def __init__(
         self,
         fun: Callable[P, R],
-        nondiff_argnums: int | Sequence[int],
-        nondiff_argnames: str | Sequence[str],
-        kind: str,
+        nondiff_argnums: int | Sequence[int] = (),
+        nondiff_argnames: str | Sequence[str] = (),
     ) -> None:
+        kind = type(self).__name__
         super().__init__(fun, kind)
-        self.kind = kind
         nondiff = check_argnums(nondiff_argnums, kind)
         names = (nondiff_argnames,) if isinstance(nondiff_argnames, str) else nondiff_argnames
         self.nondiff = (*((nondiff,) if isinstance(nondiff, int) else nondiff), *map(self._position, names))
@@ -95,7 +94,7 @@ class _Custom(Transform[P, R]):
         self._require()
         scope = functools.reduce(union, [x._scope for x in traced], traced[0]._scope)
         frame = next(f for f in scope.tape.frames if f.bit == 1 << (scope.mask.bit_length() - 1))
-        if frame.linear and self.kind == "custom_jvp":  # a tangent in a rule, perhaps its own: what is written tells
+        if frame.linear and isinstance(self, custom_jvp):  # a tangent in a rule, perhaps its own: what is written tells
             return cast(R, self.fun(*args, **kwargs))
         settings = [every[k] for k in nondiff]
         places = [k for k in range(n) if k not in nondiff]
@@ -203,15 +202,8 @@ class custom_vjp(_Custom[P, R]):
     30.0
     """
 
-    def __init__(
-        self,
-        fun: Callable[P, R],
-        nondiff_argnums: int | Sequence[int] = (),
-        nondiff_argnames: str | Sequence[str] = (),
-    ) -> None:
-        super().__init__(fun, nondiff_argnums, nondiff_argnames, "custom_vjp")
-        self.fwd: Any = None
-        self.bwd: Any = None
+    fwd: Any = None
+    bwd: Any = None
 
     def __reduce__(self) -> Any:
         return type(self), (self.fun, self.nondiff), (self.fwd, self.bwd)
@@ -238,14 +230,7 @@ class custom_vjp(_Custom[P, R]):
             raise _without_rule(self.title, "defvjp(fwd, bwd)")
 
     def _run(self, frame: Frame, every: list[Any], settings: list[Any], args: list[Any]) -> tuple[Any, Any]:
-        pair = self.fwd(*every)
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise OutputError(
-                f"fwd of {self.title} did not return a pair",
-                f"it returned {describe(pair)}",
-                "return result, residuals",
-            )
-        out, residuals = pair
+        out, residuals = _pair_of(self.fwd(*every), f"fwd of {self.title}", "return result, residuals")
         inner = [f for f in frame.tape.frames if f.bit >= frame.bit]  # which will have ended when they are read
         return out, (settings, functools.reduce(lambda r, f: lower(f, r), inner, residuals))
 
@@ -304,14 +289,7 @@ class custom_jvp(_Custom[P, R]):
     (20.0, 0.0)
     """
 
-    def __init__(
-        self,
-        fun: Callable[P, R],
-        nondiff_argnums: int | Sequence[int] = (),
-        nondiff_argnames: str | Sequence[str] = (),
-    ) -> None:
-        super().__init__(fun, nondiff_argnums, nondiff_argnames, "custom_jvp")
-        self.jvp: Any = None
+    jvp: Any = None
 
     def __reduce__(self) -> Any:
         return type(self), (self.fun, self.nondiff), (self.jvp,)
@@ -368,14 +346,8 @@ class custom_jvp(_Custom[P, R]):
             raise _without_rule(self.title, "defjvp")
 
     def _pair(self, settings: list[Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
-        pair = self.jvp(*settings, tuple(primals), tuple(tangents))
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise OutputError(
-                f"the rule of {self.title} did not return a pair",
-                f"it returned {describe(pair)}",
-                "return result, tangent",
-            )
-        out, tangent = pair
+        given = self.jvp(*settings, tuple(primals), tuple(tangents))
+        out, tangent = _pair_of(given, f"the rule of {self.title}", "return result, tangent")
         if tree.structure(out) != tree.structure(tangent):
             raise TangentError(
                 f"the rule of {self.title} returned a tangent of another structure than its result",
@@ -398,6 +370,12 @@ class custom_jvp(_Custom[P, R]):
     def _forth(self, tangents: Any, _y: Any, *args: Any, _call: Any) -> Any:
         tangent = self._pair(_call, args, tangents)[1]
         return tuple(tree.leaves(tangent)) if tree.is_node(tangent) else tangent
+
+
+def _pair_of(given: Any, what: str, hint: str) -> tuple[Any, Any]:
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise OutputError(f"{what} did not return a pair", f"it returned {describe(given)}", hint)
+    return given[0], given[1]
 
 
 def _without_rule(title: str, how: str) -> MissingRuleError:

@@ -19,6 +19,7 @@ import numpy as np
 from . import tree
 from .errors import OutputError
 from .moment import Moment
+from .primitives.cotangent import deposit
 from .primitives.forms import DEFINITIONS, UNFOLD, VIEW, form
 from .primitives.general import PICK
 from .tape import Entry, Tape, running
@@ -27,7 +28,6 @@ from .transforms import Transform
 
 P = ParamSpec("P")
 R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Checkpoint(Transform[P, R]):
@@ -178,10 +178,7 @@ def _pull_fold(g: list[Any], e: Entry, cots: Any, bit: int) -> None:
         cots[-1] = None
         cots += [None] * (max([new[0] for new in entries], default=0) + 2 - len(cots))
         cots[-1] = pile
-    for c, index in zip(g, outputs):
-        if c is not None:
-            held = cots[index]
-            cots[index] = c if held is None else held + c
+    deposit(cots, zip(outputs, g))
     pile += entries
 
 

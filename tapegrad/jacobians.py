@@ -19,23 +19,13 @@ from .linear import Recording, entered_spec, fit_tangents, jvp, put_together
 from .primitives.forms import DEFINITIONS, UNFOLD
 from .primitives.recording import describe, seeds, zeros
 from .tracer import Spec, dtype_of, shape_of
-from .transforms import Transform, check_function, grad
+from .transforms import Derivative, Transform, check_function, grad
 
 P = ParamSpec("P")
 
 
-class _Jacobian(Transform[P, Any]):
+class _Jacobian(Derivative[P, Any]):
     """Reads the tape once for each output, or once for each input: what `kind` says, or what is cheaper."""
-
-    def __init__(self, fun: Callable[P, Any], argnums: Argnums, has_aux: bool, holomorphic: bool, kind: str) -> None:
-        super().__init__(fun, kind)
-        self.argnums = check_argnums(argnums, kind)
-        self.has_aux = has_aux
-        self.holomorphic = holomorphic
-        self.kind = kind
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.fun, self.argnums, self.has_aux, self.holomorphic, self.kind)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         call, words, chosen = choose(self.fun, self.argnums, args, kwargs, self.title)

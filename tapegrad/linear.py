@@ -15,6 +15,7 @@ import numpy as np
 from . import tree
 from .arguments import Arguments, name_leaves, varies
 from .errors import InputError, OutputError, TangentError, TreeError
+from .primitives.cotangent import deposit
 from .primitives.notes import tell
 from .primitives.recording import collect, describe, fit, lower, seeds
 from .replay import backward, forward
@@ -65,9 +66,7 @@ class Recording:
     def back(self, cotangents: Sequence[tuple[int, Any]]) -> list[Any]:
         """The cotangents of the leaves of the arguments, from those of outputs by index."""
         cots = self.frame.cotangents()
-        for index, c in cotangents:
-            held = cots[index]
-            cots[index] = c if held is None else held + c
+        deposit(cots, cotangents)
         notes = backward.read(self.frame, self.entries.copy(), cots)
         made = collect(self.arguments.leaves, self.arguments.indices, cots)
         if notes:
@@ -274,34 +273,20 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
                 "a tuple has one of them for each argument of the function",
                 "write jvp(f, (x,), (v,))",
             )
-    return along(name, fun, primals, range(len(primals)), {}, tangents, has_aux)
-
-
-def along(
-    name: str,
-    fun: Any,
-    args: Sequence[Any],
-    chosen: Sequence[int],
-    words: Any,
-    tangents: Sequence[Any],
-    has_aux: bool,
-    valued: bool = True,
-) -> Any:
-    """What `jvp` gives, along the tangents of the chosen arguments; None for the value unless it is `valued`."""
     aux: Any = None
     frame = Frame(name, watches=forward.watching)
     try:
         frame.open()
-        call, slot = list(args), Index.slot(frame.bit)
-        arguments = Arguments(frame, call, tuple(chosen))
+        call, slot = list(primals), Index.slot(frame.bit)
+        arguments = Arguments(frame, call, tuple(range(len(call))))
         for index, t in fit_tangents(name, tangents, arguments).items():
             setattr(index, slot, t)
-        out = fun(*call, **words)
+        out = fun(*call)
         del call, arguments
         if has_aux:
             out, aux = split_aux(out, name)
             aux = lower(frame, aux, apart=True)
-        value = lower(frame, out, apart=valued)  # which finds what has ended
+        value = lower(frame, out, apart=True)  # which finds what has ended
         leaves, structure = take_apart(out)
         ends = [_output(leaf, frame)[0] for leaf in leaves]
         found = {k: None if at is None else getattr(at, slot) for k, at in enumerate(ends)}

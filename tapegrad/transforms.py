@@ -60,8 +60,10 @@ class Transform(Generic[P, R]):
         return f"<{self.title}>"
 
 
-class _ValueAndGrad(Transform[P, R]):
-    def __init__(self, fun: Callable[P, Any], argnums: Any, has_aux: bool, holomorphic: bool, kind: str) -> None:
+class Derivative(Transform[P, R]):
+    """A derivative by the arguments at `argnums`; `kind` is the name of what it is made with."""
+
+    def __init__(self, fun: Callable[P, Any], argnums: Argnums, has_aux: bool, holomorphic: bool, kind: str) -> None:
         super().__init__(fun, kind)
         self.argnums = check_argnums(argnums, kind)
         self.has_aux = has_aux
@@ -71,6 +73,8 @@ class _ValueAndGrad(Transform[P, R]):
     def __reduce__(self) -> Any:
         return type(self), (self.fun, self.argnums, self.has_aux, self.holomorphic, self.kind)
 
+
+class _ValueAndGrad(Derivative[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         argnums = self.argnums
         aux: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -160,6 +161,14 @@ def stretch(t: Any, spec: Spec, name: str) -> Any:
                 "return a tangent of the shape of the answer, or one that broadcasts to it",
             ) from None
     return conform(t, spec, name, "answer")
+
+
+def deposit(cots: Any, given: Iterable[tuple[int, Any]]) -> None:
+    """Add cotangents to what there is, by index; None is 0."""
+    for index, c in given:
+        if c is not None:
+            held = cots[index]
+            cots[index] = c if held is None else held + c
 
 
 def zero(spec: Spec) -> Any:

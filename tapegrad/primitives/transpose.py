@@ -18,7 +18,7 @@ from ..errors import ConversionError, MissingRuleError
 from ..replay.backward import read
 from ..tape import Frame
 from ..tracer import NotLinear, Spec, Tracer, is_inexact, spec_of, tracer
-from .cotangent import stretch, zero
+from .cotangent import deposit, stretch, zero
 from .definition import Definition
 from .forms import DEFINITIONS, VIEW
 from .general import apply_all, apply_rule, leaves_of
@@ -65,10 +65,7 @@ def transpose(function: Callable[..., Any], specs: Sequence[Spec], cotangents: S
     for e in entries:
         _check(e, frame.bit)
     cots = frame.cotangents()
-    for index, c in seeds:
-        if c is not None:
-            held = cots[index]
-            cots[index] = c if held is None else held + c
+    deposit(cots, seeds)
     notes = read(frame, entries, cots)
     results = [filled(cots[index]) for index in indices]
     if notes:
