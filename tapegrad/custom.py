@@ -18,13 +18,14 @@ from .arguments import check_argnums
 from .errors import MissingRuleError, OutputError, PrimitiveError, TangentError, TreeError
 from .primitives.define import internal
 from .primitives.definition import Definition
-from .primitives.general import PICK, make_form, note_view
+from .primitives.general import PICK, make_form
 from .primitives.recording import describe, lower
 from .primitives.rules import placeholder
 from .primitives.transpose import turned, zeros
 from .tape import Frame, union
 from .tracer import Tracer, is_inexact, plain, spec_of, tracer
 from .transforms import Transform
+from .views import note
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -168,7 +169,9 @@ class _Custom(Transform[P, R]):
             x = leaf if i is None else tracer(value, i, scope, spec)
             x = _joined(x, leaf) if i is not None and isinstance(leaf, Tracer) else x
             if i is not None:
-                note_view(x, *[a for a in tree.leaves(args) if isinstance(a, Tracer)])
+                for a in tree.leaves(args):
+                    if isinstance(a, Tracer):
+                        note(x, a, None)
             made.append(x)
         return structure.unflatten(made)
 

@@ -19,7 +19,6 @@ from contextvars import ContextVar
 from itertools import count
 from threading import RLock, get_ident
 from typing import Any, NoReturn, Self
-from weakref import ref
 
 from .errors import EscapedTracerError
 
@@ -49,8 +48,7 @@ class Tape:
     """Entries, and the frames that write them; one for each outermost transform of a thread or task."""
 
     __slots__ = (
-        *("complete", "count", "custom", "entries", "frames", "linear", "lock", "many_views", "owner", "scopes"),
-        *("views", "watching"),
+        *("complete", "count", "custom", "entries", "frames", "linear", "lock", "owner", "scopes", "watching"),
     )
 
     def __init__(self) -> None:
@@ -63,26 +61,6 @@ class Tape:
         self.custom = False  # whether there were rules that say what they like
         self.owner = get_ident()
         self.lock: RLock | None = None  # once stretches of it can be recorded again, by whatever thread
-        self.views: dict[int, tuple[ref[Any], ref[Any]]] = {}  # by id: a traced view, and what it is a view of
-        self.many_views = 64
-
-    def note_view(self, made: Any, source: Any) -> None:
-        """Remember a traced array that is a view of another, or of what that one is a view of."""
-        link = self.views.get(id(source))
-        root = link[1] if link is not None and link[0]() is source else ref(source)
-        self.views[id(made)] = ref(made), root
-        if len(self.views) > self.many_views:
-            self.views = {k: link for k, link in self.views.items() if link[0]() is not None}
-            self.many_views = 2 * len(self.views) + 64
-
-    def is_view(self, x: Any) -> bool:
-        """Whether a traced array is a view of another."""
-        link = self.views.get(id(x))
-        return link is not None and link[0]() is x
-
-    def has_view(self, x: Any) -> bool:
-        """Whether a view of a traced array is still in use."""
-        return any(link[0]() is not None for link in self.views.values() if link[1]() is x)
 
     def scope(self, mask: int) -> Scope:
         """The one scope of the running frames whose bits are in `mask`."""

@@ -64,13 +64,15 @@ class Tracer:
     It is made by transforms alone, and means something only while its transform runs.
     """
 
-    __slots__ = ("__weakref__", "_index", "_scope", "_spec", "_value")
+    __slots__ = ("__weakref__", "_index", "_scope", "_spec", "_value", "_view", "_views")
     __hash__ = None  # type: ignore[assignment]  # as an array
 
     _value: Any
     _index: int
     _scope: Scope
     _spec: Spec
+    _view: Any  # of a view, and _views of an array that has some: see `views`
+    _views: list[Any]
 
     if TYPE_CHECKING:  # operators and methods are given by the rules
         def __add__(self, other: Any, /) -> Any: ...
@@ -86,6 +88,7 @@ class Tracer:
         def __rmul__(self, other: Any, /) -> Any: ...
         def __rtruediv__(self, other: Any, /) -> Any: ...
         def __getitem__(self, other: Any, /) -> Any: ...
+        def __setitem__(self, other: Any, value: Any, /) -> None: ...
         def __iter__(self) -> Any: ...
         def __neg__(self) -> Any: ...
         def __getattr__(self, name: str, /) -> Any: ...
@@ -221,13 +224,6 @@ class Tracer:
     def __deepcopy__(self, memo: Any) -> Tracer:
         return self.__copy__()
 
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        raise AssignmentError(
-            "assignment to elements of a traced array",
-            f"an array of shape {self.shape} was to change at {index!r}",
-            "build the new array with numpy.where, stack or concatenate",
-        )
-
     def __delitem__(self, index: Any) -> NoReturn:
         raise AssignmentError("cannot delete elements of an array", f"shape {self.shape}", "select what stays: x[mask]")
 
@@ -262,9 +258,19 @@ class LinearTracer(CompleteTracer):
 TRACERS = (Tracer, CompleteTracer, LinearTracer)
 
 
+def kind_in(scope: Scope) -> type[Tracer]:
+    """The class of the tracers of a scope."""
+    return (LinearTracer if scope.linear else CompleteTracer) if scope.complete else Tracer
+
+
+def fresh(value: Any, scope: Scope) -> Tracer:
+    """A tracer that depends on nothing yet: an array to be written to."""
+    return tracer(value, next(scope.count), scope, spec_of(value))
+
+
 def tracer(value: Any, index: int, scope: Scope, spec: Spec) -> Tracer:
     """A tracer of the class that its scope wants."""
-    made = (LinearTracer() if scope.linear else CompleteTracer()) if scope.complete else Tracer()
+    made = kind_in(scope)()
     made._value = value
     made._index = index
     made._scope = scope

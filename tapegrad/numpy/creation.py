@@ -1,4 +1,4 @@
-"""New arrays like a traced one. They are plain: nothing flows from what was never computed."""
+"""New arrays like a traced one: nothing flows from what was never computed, but they can be assigned to."""
 
 from __future__ import annotations
 
@@ -8,18 +8,37 @@ import numpy as np
 
 from ..errors import PrimitiveError
 from ..primitives.define import composed
-from ..primitives.ufuncs import constant
-from ..tracer import FUNCTIONS, Tracer
+from ..tracer import FUNCTIONS, Tracer, fresh, is_inexact, plain
+
+
+def _like(function: Any) -> None:
+    @composed(function)
+    def like(a: Any, *args: Any, **kwargs: Any) -> Any:
+        return writable(function(plain(a), *args, **kwargs), a, function is np.ones_like)
+
+
+def writable(made: Any, a: Any, constant: bool = False) -> Any:
+    """A new plain array as one that can be assigned to, like the traced one that it was made after.
+
+    To a linear function it is a `constant`, unless it is 0.
+    """
+    if not isinstance(a, Tracer) or not is_inexact(made):
+        return made
+    if a._scope.linear:
+        if constant:
+            return made
+        made[...] = 0
+    return fresh(made, a._scope)
+
 
 for _function in (np.zeros_like, np.ones_like, np.empty_like):
-    constant(_function)
+    _like(_function)
 
 
 @composed(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    a = a._value if isinstance(a, Tracer) else a
     if not isinstance(fill_value, Tracer):
-        return np.full_like(a, fill_value, dtype, **kwargs)
+        return writable(np.full_like(plain(a), fill_value, dtype, **kwargs), a, constant=True)
     shape = kwargs.get("shape")
     return np.broadcast_to(fill_value, np.shape(a) if shape is None else shape).astype(dtype or np.result_type(a))
 

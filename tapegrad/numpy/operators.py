@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import AssignmentError
-from ..primitives.define import internal
 from ..primitives.general import LEAVES
 from ..tracer import Tracer, constant_of, plain
 from . import elementwise as e
 from . import indexing, products, structure
+from .assignment import assign
 
 _ARITHMETIC: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
     "add": (e.add, operator.add),
@@ -53,7 +53,6 @@ def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any
         held = x._value
         if type(held) is not np.ndarray:
             return operate(x, other)
-        _refuse_views(x)
         made = operate(x, other)
         if made is NotImplemented:
             return made
@@ -71,34 +70,15 @@ def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any
                     "write y = y + x",
                 )
             made = made.astype(held.dtype)
-        made = made if isinstance(made, Tracer) else overwrite(x, made)
-        x._value = np.asarray(made._value)
-        x._index, x._scope = made._index, made._scope
-        x.__class__ = type(made)  # a complete tape has tracers of its own
+        if isinstance(made, Tracer) and not hasattr(x, "_view") and not hasattr(x, "_views"):
+            x._value = np.asarray(made._value)
+            x._index, x._scope = made._index, made._scope
+            x.__class__ = type(made)  # a complete tape has tracers of its own
+        else:
+            assign(x, ..., made)
         return x
 
     return change
-
-
-@internal(linear=("x", "value"), views=True)
-def overwrite(x: Any, value: Any) -> Any:
-    """The value, in the place of x: nothing of x flows through."""
-    return value
-
-
-overwrite.defvjp("x")(lambda g, _y, _x, _value: None)
-
-
-def _refuse_views(x: Tracer) -> None:
-    tape = x._scope.tape
-    if tape.is_view(x):
-        what, there = "a view of a traced array was changed in place", "the array that it views would have to change"
-    elif tape.has_view(x):
-        what, there = "a traced array was changed in place while a view of it lives", "the view would have to change"
-    else:
-        return
-    hint = "write y = y + x, or build the new array with numpy.where, stack or concatenate"
-    raise AssignmentError(what, f"shape {x.shape}; {there}, too", hint)
 
 
 for _name, (_function, _operate) in _ARITHMETIC.items():
@@ -187,6 +167,7 @@ _METHODS: dict[str, Any] = {
     "__divmod__": _divmod,
     "__rdivmod__": lambda x, z: _divmod(z, x),
     "__getitem__": indexing.getitem,
+    "__setitem__": assign,
     "__iter__": _iterate,
     "T": property(lambda x: structure.transpose(x)),
     "mT": property(lambda x: np.matrix_transpose(x)),

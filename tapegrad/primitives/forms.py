@@ -37,6 +37,7 @@ VIEW: list[Callable[[Entry], View]] = []
 PUSH: list[Push | None] = []
 # of what stands for a stretch of the tape: the entries of that, and the indices of its outputs there
 UNFOLD: dict[int, Callable[[Entry], tuple[list[Entry], list[int]]]] = {}
+HOLED: set[int] = set()  # the forms that take cotangents with holes through by themselves
 NAMES: list[str] = []
 DEFINITIONS: list[Definition | None] = []
 

@@ -21,6 +21,7 @@ from .. import tree
 from ..errors import CotangentError, PrimitiveError
 from ..tape import Entry, Outer, Scope, union
 from ..tracer import TRACERS, NotLinear, Tracer, constant_of, dtype_of, is_inexact, shape_of, spec_of, tracer
+from ..views import note
 from .cotangent import conform
 from .definition import Definition
 from .forms import form, scaled
@@ -59,6 +60,7 @@ def make_form(definition: Definition) -> int:
         if outputs is not None:
             g = _gather(g, outputs)
         results = apply_all(definition, g, y, args, kwargs) if definition.joint is not None else {}
+        listed: dict[Key, Any] = {}  # of containers: the cotangents of their leaves
         for key, leaf, leaves, parent, mask, spec in edges:
             if not mask & bit:
                 continue
@@ -69,7 +71,9 @@ def make_form(definition: Definition) -> int:
             else:
                 r = results[key] = apply_rule(definition.rules[key].call, g, y, args, kwargs)
             if leaves and r is not None:
-                r = leaves_of(r, leaves, name, key)[leaf]
+                if key not in listed:
+                    listed[key] = leaves_of(r, leaves, name, key)
+                r = listed[key][leaf]
             if r is None:
                 continue
             r = conform(r, spec, name, key, elementwise)
@@ -234,7 +238,8 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             if definition.views:
                 parts = [leaf for leaf in tree.leaves(made) if isinstance(leaf, Tracer)]
                 for k, part in enumerate(parts):
-                    note_view(part, *[edge[3] for edge in found], *parts[:k])
+                    for source in (*[edge[3] for edge in found], *parts[:k]):
+                        note(part, source, None)
             return made
         if isinstance(y, Tracer):
             raise closed_over(name)
@@ -247,22 +252,12 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         scope.record((i, mask, number, spec, y if y_fate == KEEP else lesser(y, y_fate), saved, options, edges, None))
         made = tracer(y, i, scope, spec)
         if definition.views:
-            note_view(made, *[edge[3] for edge in found])
+            step = (definition.body, tuple(plain[1:])) if definition.known and not options else None
+            for edge in found:
+                note(made, edge[3], step if edge[:2] == (0, 0) and not edge[2] else None)
         return made
 
     return record
-
-
-def note_view(made: Tracer, *sources: Tracer) -> None:
-    """Remember a tracer if its array shares memory with one that it was made from."""
-    value = made._value
-    for source in sources:
-        if (
-            type(value) is type(source._value) is np.ndarray
-            and (value is source._value or (value.base is not None and np.may_share_memory(value, source._value)))
-            and made is not source
-        ):
-            made._scope.tape.note_view(made, source)
 
 
 def _shown(value: Any) -> Any:

@@ -55,6 +55,11 @@ class Partial:
         return f"Partial({self.value}, {self.support})" if self.parts is None else f"Partial of {self.parts}"
 
 
+def settled(c: Any) -> Any:
+    """A cotangent or tangent that is put together, if it is one that waits for that."""
+    return c.settle() if type(c) is Partial else c
+
+
 def partial(value: Any, support: Any) -> Any:
     """`value` where `support` is true and nothing elsewhere; None if that is nowhere.
 
@@ -97,8 +102,7 @@ def within(c: Any, support: Any) -> Any:
     """A cotangent or tangent, or None, with further holes where `support` is false."""
     if c is None or support is None:
         return c
-    if type(c) is Partial:
-        c = c.settle()
+    c = settled(c)
     if type(c) is not Partial:
         return partial(c, support)
     return c if c.support is support else partial(c.value, c.support & support)

@@ -17,10 +17,11 @@ import numpy as np
 
 from ..tape import Entry, Outer
 from ..tracer import Tracer, is_inexact, spec_of, tracer
+from ..views import note
 from .cotangent import conform
 from .definition import Definition
 from .forms import View, form
-from .general import LEAVES, apply_all, apply_rule, lesser, make_record, note_view
+from .general import LEAVES, apply_all, apply_rule, lesser, make_record
 from .rules import KEEP, Key
 
 _ndarray = np.ndarray
@@ -118,7 +119,8 @@ def several(definition: Definition, number: int, slow: Callable[..., Any]) -> Ca
         answer = y if y_fate == KEEP else lesser(y, y_fate)
         s.record((i, s.mask, quick, spec, keys, parents, specs, answer, tuple(plain)))
         if views:
-            note_view(made, *traced)
+            for source in traced:
+                note(made, source, None)
         return made
 
     return call

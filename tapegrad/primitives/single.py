@@ -16,10 +16,11 @@ import numpy as np
 
 from ..tape import Entry, Outer
 from ..tracer import Tracer, is_inexact, spec_of, tracer
+from ..views import note
 from .cotangent import conform, stretch
 from .definition import Definition
 from .forms import View, form
-from .general import LEAVES, make_record, note_view
+from .general import LEAVES, make_record
 from .partial import Partial
 from .rules import KEEP, SHAPE, Placeholder, again
 
@@ -45,7 +46,7 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
     rule, names, count = definition.rules[0].call, definition.names, len(definition.names) - 1
     y_fate, (x_fate, *_) = definition.plan((0,), count + 1)
     keep_y, keep_x, show_y, show_x = y_fate == KEEP, x_fate == KEEP, y_fate == SHAPE, x_fate == SHAPE
-    missing = object()
+    missing, known = object(), definition.known
     defaults = [definition.defaults.get(k + 1, missing) for k in range(count)]
     tails = definition.tails
     refused = [(key - 1, definition.defaults[key]) for key in definition.refused if isinstance(key, int)]
@@ -141,7 +142,7 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
             (i, s.mask, quick, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None, settings)
         )
         if views:
-            note_view(made, x)
+            note(made, x, (body, settings) if known else None)
         return made
 
     return call

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import EscapedTracerError
 from ..primitives.cotangent import conform, spread
-from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PULL, VIEW, scaled
+from ..primitives.forms import DEFINITIONS, HOLED, LIFT, NAMES, PULL, VIEW, scaled
 from ..primitives.general import apply_one, leaves_of
 from ..primitives.notes import Notes, noting
 from ..primitives.partial import Partial, filled, unhurt, within
@@ -60,6 +60,9 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> Notes:
 
 def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
     """Take a cotangent with holes through an entry: functions of each element, and moves, leave them where they are."""
+    if e[2] in HOLED:
+        PULL[e[2]](g, e, cots, bit)
+        return
     g = g.settle()
     definition = DEFINITIONS[e[2]]
     if type(g) is not Partial or definition is None:  # what is no call passes on what it gets

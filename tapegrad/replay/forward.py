@@ -23,7 +23,7 @@ from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
 from ..primitives.general import apply_all, apply_one, apply_rule, leaves_of
 from ..primitives.notes import NOTES, Notes, noting
-from ..primitives.partial import Partial, filled, partial, unhurt, within
+from ..primitives.partial import Partial, filled, partial, settled, unhurt, within
 from ..primitives.rules import Key, Placeholder
 from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
 from ..tape import Entry, Frame, Index, Outer, Watch, closed_over_in_rule
@@ -109,7 +109,7 @@ def push(e: Entry, bit: int, tangent: Tangent) -> Any:
     y, args, kwargs, edges, outputs = VIEW[e[2]](e)
     found: Tangents = {}
     for key, leaf, leaves, parent, mask, _ in edges:
-        if mask & bit and (t := tangent(parent)) is not None:
+        if mask & bit and (t := settled(tangent(parent))) is not None:
             if leaves:
                 found.setdefault(key, [None] * leaves)[leaf] = t
             else:
