@@ -8,6 +8,7 @@
     primitive, unbroadcast              a function of your own, with its rule
     checkpoint (remat)                  a function that is run again instead of kept
     custom_vjp, custom_jvp              a function with a rule, as JAX has them
+    debug, debug_nans                   where an error comes from, where a nan comes from
     trace                               the tape, to be read
     stop_gradient, is_tracer            what is a constant, what is not
     numpy, nn, tree                     NumPy's names, networks, nests of arrays
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import nn, numpy, tree
 from .custom import custom_jvp, custom_vjp
+from .diagnosis import debug, debug_nans
 from .errors import TapegradError
 from .folding import checkpoint, remat
 from .jacobians import elementwise_grad, gnvp, hessian, hvp, jacfwd, jacobian, jacrev
@@ -51,6 +53,8 @@ __all__ = [
     "checkpoint",
     "custom_jvp",
     "custom_vjp",
+    "debug",
+    "debug_nans",
     "elementwise_grad",
     "flatten_util",
     "gnvp",

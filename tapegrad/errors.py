@@ -12,6 +12,8 @@
     ├── TangentError            ValueError              a tangent of the wrong shape, kind or number
     ├── ConversionError         TypeError               a conversion that would cut the derivative
     ├── AssignmentError         TypeError, ValueError   a change in place that cannot be followed
+    ├── MutationError           RuntimeError            an array that has changed since it was recorded
+    ├── NonFiniteError          FloatingPointError      a nan or an infinity, where one looks for them
     ├── EscapedTracerError      RuntimeError            a traced value used where its transform does not run
     └── GradientCheckError      AssertionError          derivatives that disagree with finite differences
 
@@ -75,6 +77,14 @@ class ConversionError(TapegradError, TypeError):
 
 class AssignmentError(TapegradError, TypeError, ValueError):
     """A change in place that cannot be followed."""
+
+
+class MutationError(TapegradError, RuntimeError):
+    """An array of the caller's that has changed since it was recorded."""
+
+
+class NonFiniteError(TapegradError, FloatingPointError):
+    """A nan or an infinity that appeared under `debug_nans`."""
 
 
 class EscapedTracerError(TapegradError, RuntimeError):

@@ -66,7 +66,7 @@ class _Stretch:
         self.moment = Moment(tape)
         self.name = name
         self.fun = fun
-        self.call = tree.map(_alias, (args, kwargs))
+        self.call = tree.map(lambda x: tape.keep(x) if type(x) is np.ndarray else _alias(x), (args, kwargs))
         self.length = 0  # of the stretch, in indices
         self.parents: list[int] = []
         self.values: dict[int, Any] = {}  # of the traced ones among the leaves of the result

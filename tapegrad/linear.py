@@ -8,16 +8,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, Self
 
 import numpy as np
 
 from . import tree
 from .arguments import Arguments, name_leaves, varies
 from .errors import InputError, OutputError, TangentError, TreeError
+from .guard import fingerprint
 from .primitives.cotangent import deposit
 from .primitives.notes import tell
-from .primitives.recording import collect, describe, fit, lower, seeds
+from .primitives.recording import check_unchanged, collect, describe, fit, has_changed, kept, lower, seeds
 from .replay import backward, forward
 from .replay.table import ReadableTape
 from .tape import Entry, Frame, Index
@@ -46,6 +47,7 @@ class Recording:
         valued: bool = True,
     ) -> None:
         self.aux: Any = None
+        self.seals: list[tuple[Any, int, Entry, Any]] = []
         self.frame = frame = Frame(name, complete=complete)
         call = list(args)
         try:
@@ -60,8 +62,29 @@ class Recording:
             self.outputs = [_output(leaf, frame) for leaf in leaves]
             self.value = lower(frame, out, apart=valued)  # if it is not, nobody will see it
             self.leaves, _ = take_apart(self.value)  # whatever the caller does with its containers
-        finally:
             self.entries: list[Entry] = frame.close()
+            check_unchanged(frame, self.entries)
+        except BaseException:
+            frame.leave()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.frame.leave()
+
+    def seal(self) -> None:
+        """Let go of the caller's arrays, but remember what was in them, for `check` to compare."""
+        found = {id(a): (a, e, key) for a, e, key in kept(self.frame, self.entries)}
+        self.seals = [(a, fingerprint(a), e, key) for a, e, key in found.values()]
+        self.frame.leave()
+
+    def check(self) -> None:
+        """Raise if one of the caller's arrays has changed since the tape was handed out."""
+        for a, before, e, key in self.seals:
+            if fingerprint(a) != before:
+                raise has_changed(self.frame, a, e, key)
 
     def back(self, cotangents: Sequence[tuple[int, Any]]) -> list[Any]:
         """The cotangents of the leaves of the arguments, from those of outputs by index."""
@@ -172,6 +195,7 @@ class _Pullback(_Map):
 
     def __call__(self, cotangent: Any) -> tuple[Any, ...]:
         of = self.recording
+        of.check()
         return tuple(of.arguments.shape(of.back([*seeds(of.frame.name, cotangent, of.structure, of.outputs)])))
 
 
@@ -182,6 +206,7 @@ class _LinearMap(_Map):
 
     def __call__(self, *tangents: Any) -> Any:
         of = self.recording
+        of.check()
         return put_together(of.forth(fit_tangents(of.frame.name, tangents, of.arguments)), of.structure)
 
     @property
@@ -216,6 +241,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     (12.0, (4.0, 3.0))
     """
     of = Recording(fun, _name("vjp", fun), primals, has_aux=has_aux)
+    of.seal()
     pullback = _Pullback(of)
     return (of.value, pullback, of.aux) if has_aux else (of.value, pullback)
 
@@ -241,6 +267,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     (12.0, 4.0, 3.0)
     """
     of = Recording(fun, _name("linearize", fun), primals, has_aux=has_aux)
+    of.seal()
     f_jvp = _LinearMap(of)
     return (of.value, f_jvp, of.aux) if has_aux else (of.value, f_jvp)
 
@@ -296,8 +323,10 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
         leaves = take_apart(value)[0]
         del out
         made = _collect_tangents(leaves, found)
+        entries = frame.close()
+        check_unchanged(frame, entries)
     finally:
-        frame.close()
+        frame.leave()
     if frame.notes:
         tell(frame.notes, made, name)
     tangent = put_together(made, structure)
@@ -316,6 +345,7 @@ class _Trace(Transform[P, Any]):
         if not chosen:
             chosen = [k for k, a in enumerate(args) if type(a) is int]
         of = Recording(self.fun, self.title, args, chosen, kwargs, complete=True)
+        of.seal()
         names = name_leaves(self.fun, args, of.arguments)
         return ReadableTape(of.frame, of.entries, of.arguments, names, of.structure, of.outputs, of.value)
 

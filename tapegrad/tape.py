@@ -18,9 +18,12 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from itertools import count
 from threading import RLock, get_ident
+from types import FrameType
 from typing import Any, NoReturn, Self
 
 from .errors import EscapedTracerError
+from .guard import SMALL, Guard
+from .lines import Place, tell, user_frame
 
 Entry = tuple[Any, ...]
 Watch = Callable[[Entry], None]
@@ -41,6 +44,23 @@ class Index(int):
         return name
 
 
+class Debug:
+    """What is looked at while one looks for a fault: nothing here but the line of each entry."""
+
+    complete = False  # whether every value is to be kept
+
+    def recorded(self, frame_name: str, tape: Tape, e: Entry) -> None:
+        """An entry is about to be recorded."""
+
+    def pulled(self, pull: Callable[..., None], g: Any, e: Entry, cots: Any, bit: int, frame: Frame) -> None:
+        """Take a cotangent back through an entry by `pull(g, e, cots, bit)`."""
+        pull(g, e, cots, bit)
+
+    def pushed(self, e: Entry, t: Any, frame: Frame) -> None:
+        """An entry has got a tangent."""
+
+
+debugging: ContextVar[Debug | None] = ContextVar("tapegrad debugging", default=None)
 current: ContextVar[Tape | None] = ContextVar("tapegrad tape", default=None)
 
 
@@ -48,7 +68,8 @@ class Tape:
     """Entries, and the frames that write them; one for each outermost transform of a thread or task."""
 
     __slots__ = (
-        *("complete", "count", "custom", "entries", "frames", "linear", "lock", "owner", "scopes", "watching"),
+        *("complete", "count", "custom", "debug", "entries", "frames", "guard", "lines", "linear", "lock", "owner"),
+        *("scopes", "watching"),
     )
 
     def __init__(self) -> None:
@@ -58,9 +79,40 @@ class Tape:
         self.scopes: dict[int, Scope] = {}
         # the bits of frames that keep every value, that check what enters, that read as it is recorded
         self.complete = self.linear = self.watching = 0
+        self.guard: Guard | None = None  # once there are arrays of the caller's to be kept
         self.custom = False  # whether there were rules that say what they like
         self.owner = get_ident()
+        self.debug = debugging.get()
+        self.lines: dict[int, Place] = {}  # where entries were recorded, by index, if somebody looks for a fault
         self.lock: RLock | None = None  # once stretches of it can be recorded again, by whatever thread
+
+    def observe(self, debug: Debug) -> None:
+        """Remember from here on where entries are recorded."""
+        self.debug = debug
+        for scope in self.scopes.values():
+            scope.live()
+
+    def is_live(self, within: FrameType | None) -> bool:
+        """Whether the function that called the innermost transform still runs, around this one.
+
+        It does not if an interrupt came just before that transform could close its frame. What is left is closed then.
+        """
+        home = self.frames[-1].home
+        while home is not None and within is not home:
+            if within is None:
+                for frame in reversed(self.frames.copy()):
+                    frame.leave()
+                return False
+            within = within.f_back
+        return True
+
+    def keep(self, a: Any) -> Any:
+        """An array of the caller's, to be kept: a copy, or locked."""
+        if a.nbytes <= SMALL:
+            return a.copy("K")
+        if self.guard is None:
+            self.guard = Guard()
+        return self.guard.keep(a)
 
     def scope(self, mask: int) -> Scope:
         """The one scope of the running frames whose bits are in `mask`."""
@@ -77,7 +129,7 @@ class Scope:
     `linear` that one of them wants to know whether its values are used in linear functions alone.
     """
 
-    __slots__ = ("complete", "count", "ended", "linear", "mask", "record", "tape")
+    __slots__ = ("complete", "count", "ended", "keeps", "linear", "mask", "record", "tape")
 
     def __init__(self, tape: Tape, mask: int) -> None:
         self.tape = tape
@@ -90,6 +142,7 @@ class Scope:
         """Values of this scope can be recorded."""
         tape, mask = self.tape, self.mask
         self.ended: Frame | None = None
+        self.keeps = bool(mask & ~tape.watching)  # whether entries live on after they were recorded
         self.count: Iterator[int] = tape.count
         self.record: Watch = tape.entries.append
         if tape.watching & mask:
@@ -98,6 +151,20 @@ class Scope:
             watches = [f.watch for f in tape.frames if f.bit & mask and f.bit > within and f.watch is not None]
             if watches:
                 self.record = self._watched(watches)
+        if tape.debug is not None:
+            self.record = self._noted(tape.debug, self.record)
+
+    def _noted(self, debug: Debug, record: Watch) -> Watch:
+        tape = self.tape
+
+        def note(entry: Entry) -> None:
+            place = user_frame()
+            if place is not None:
+                tape.lines[entry[0]] = place.f_code, place.f_lasti
+            debug.recorded(tape.frames[-1].name, tape, entry)
+            record(entry)
+
+        return note
 
     def _watched(self, watches: list[Watch]) -> Watch:
         keep = self.mask & ~self.tape.watching
@@ -112,6 +179,10 @@ class Scope:
                 watch(entry)
 
         return record
+
+    def keep(self, a: Any) -> Any:
+        """An array of the caller's, to be kept if entries are."""
+        return self.tape.keep(a) if self.keeps else a
 
     def end(self, frame: Frame) -> None:
         """From here on a value of this scope cannot be recorded: its next use raises."""
@@ -140,11 +211,19 @@ class _Escaped:
 def escaped(frame: Frame) -> EscapedTracerError:
     error = EscapedTracerError(
         f"a traced value of {frame.name} was used after {frame.name} had ended",
-        "a traced value means something only while the function that it was made in is differentiated",
+        f"{frame.called()}; such a value means something only while the function that it was made in is differentiated",
         "return the value from the function (has_aux=True for extras), or save stop_gradient(value)",
     )
     error.frame = frame
     return error
+
+
+def recorded_at(tape: Tape, index: int) -> str:
+    """The end of a message: where an entry was recorded."""
+    place = tape.lines.get(index)
+    if place is not None:
+        return f", recorded at {tell(place)}"
+    return "" if tape.debug is not None else "; `with tapegrad.debug():` tells the line"
 
 
 def closed_over_in_rule(frame: Frame, name: str) -> EscapedTracerError:
@@ -164,7 +243,7 @@ def union(s: Scope, t: Scope) -> Scope:
     if s.tape is not t.tape:
         raise EscapedTracerError(
             "traced values of two unrelated transforms met",
-            f"{s.tape.frames[-1].name} and {t.tape.frames[-1].name} run in different threads or tasks",
+            f"{s.tape.frames[-1].called()}, {t.tape.frames[-1].called()}: in different threads or tasks",
             "differentiate within one thread, and pass stop_gradient(value) between them",
         )
     return s.tape.scope(s.mask | t.mask)
@@ -180,8 +259,8 @@ class Frame:
     """
 
     __slots__ = (
-        *("bit", "complete", "end", "linear", "name", "notes", "outer", "running", "scope", "start", "tape", "watch"),
-        "watches",
+        *("bit", "caller", "complete", "end", "home", "linear", "name", "notes", "outer", "running", "scope", "start"),
+        *("tape", "watch", "watches"),
     )
 
     def __init__(
@@ -198,9 +277,13 @@ class Frame:
 
     def open(self) -> None:
         tape = running()
-        if tape is None:
+        self.home = home = user_frame()
+        self.caller: Place | None = None if home is None else (home.f_code, home.f_lasti)
+        if tape is None or not tape.is_live(home):
             tape = Tape()
             current.set(tape)
+        if tape.debug is not None and tape.debug.complete:
+            self.complete = True
         self.tape = tape
         if tape.frames:
             self.outer = tuple(tape.frames)
@@ -221,6 +304,7 @@ class Frame:
         if not self.running:
             return []
         tape, bit = self.tape, self.bit
+        self.home = None
         del self.scope  # which refers to this frame from now on: no cycle for the collector
         tape.frames.remove(self)
         self.running = False
@@ -249,6 +333,17 @@ class Frame:
                 if type(entry[0]) is Index:
                     setattr(entry[0], Index.slot(bit), None)
         return taken
+
+    def called(self) -> str:
+        """Where the transform was called, for a message."""
+        return f"{self.name} was called" + ("" if self.caller is None else f" at {tell(self.caller)}")
+
+    def leave(self) -> None:
+        """The transform is done, one way or the other: close the frame, and let go of the caller's arrays."""
+        if self.running:
+            self.close()
+        if not self.outer and getattr(self, "tape", None) is not None and self.tape.guard is not None:
+            self.tape.guard.release()
 
     def outer_scope(self, mask: int) -> Scope:
         """The scope of the frames in `mask` that ran around this one; raises where one has ended."""

@@ -234,6 +234,12 @@ class CompleteTracer(Tracer):
     __slots__ = ()
 
 
+class Blank(Tracer):
+    """An array that depends on nothing yet: a constant, until something traced is assigned to it."""
+
+    __slots__ = ()
+
+
 class NotLinear(Exception):
     """A linear tracer met something that is not linear in it; told by its name."""
 
@@ -263,9 +269,14 @@ def kind_in(scope: Scope) -> type[Tracer]:
     return (LinearTracer if scope.linear else CompleteTracer) if scope.complete else Tracer
 
 
-def fresh(value: Any, scope: Scope) -> Tracer:
-    """A tracer that depends on nothing yet: an array to be written to."""
-    return tracer(value, next(scope.count), scope, spec_of(value))
+def blank(value: Any, scope: Scope) -> Blank:
+    """A new array that can be assigned to."""
+    made = Blank()
+    made._value = value
+    made._index = next(scope.count)
+    made._scope = scope
+    made._spec = spec_of(value)
+    return made
 
 
 def tracer(value: Any, index: int, scope: Scope, spec: Spec) -> Tracer:

@@ -13,7 +13,7 @@ from . import tree
 from .arguments import Argnums, Arguments, check_argnums, choose
 from .errors import InputError, OutputError
 from .primitives.notes import tell
-from .primitives.recording import describe, lower
+from .primitives.recording import check_unchanged, describe, lower
 from .replay.backward import read
 from .tape import Frame
 from .tracer import Spec, Tracer, constant_of, dtype_of, is_inexact, shape_of, spec_of
@@ -92,7 +92,7 @@ class _ValueAndGrad(Derivative[P, R]):
             del call
             if self.has_aux:
                 out, aux = split_aux(out, self.title)
-                aux = lower(frame, aux)
+                aux = lower(frame, aux, apart=bool(frame.outer))
             seed = _SEEDS.get(out._spec) if type(out) is Tracer and out._scope is frame.scope else None
             if seed is not None and not self.holomorphic:
                 index, out = out._index, out._value  # the usual case
@@ -100,13 +100,16 @@ class _ValueAndGrad(Derivative[P, R]):
                 index, spec = _scalar(out, frame, self.holomorphic)
                 seed = 1.0 if spec is float else dtype_of(spec).type(1)
                 out = lower(frame, out)
-        finally:
             entries = frame.close()
-        cots = frame.cotangents()
-        notes: Any = None
-        if index is not None:
-            cots[index] = seed
-            notes = read(frame, entries, cots)
+            cots = frame.cotangents()
+            notes: Any = None
+            if index is not None:
+                if frame.tape.guard is not None:
+                    check_unchanged(frame, entries)
+                cots[index] = seed
+                notes = read(frame, entries, cots)
+        finally:
+            frame.leave()
         gradients = arguments.gather(cots)
         if notes:
             tell(notes, tree.leaves(gradients), self.title)

@@ -23,7 +23,7 @@ from ..primitives.general import make_form, make_record
 from ..primitives.partial import Partial, filled, partial, settled
 from ..primitives.rules import Placeholder
 from ..tape import Entry, Index, union
-from ..tracer import Spec, Tracer, dtype_of, fresh, kind_in, shape_of
+from ..tracer import Blank, Spec, Tracer, blank, dtype_of, kind_in, plain, shape_of
 from ..views import Path, follow, origin, views, walk
 from .joining import asarray
 from .scattering import is_basic, own, picked, scatter, scatter_all
@@ -111,7 +111,7 @@ class Elements:
 
     def _trace(self, g: Tracer) -> None:
         if not isinstance(self.value, Tracer):
-            self.value = fresh(self.value, g._scope)
+            self.value = blank(self.value, g._scope)
 
     def _open(self) -> None:
         """Make it one array that can be written to."""
@@ -262,9 +262,16 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
         extra = len(value.shape) - x.ndim
         if extra > 0 and not any([n != 1 for n in value.shape[:extra]]):
             value = value.reshape(value.shape[extra:])
+    traced = isinstance(value, Tracer) and type(value) is not Blank
+    if not traced:
+        value = plain(value)
+        if type(root) is Blank and not any(views(root)):
+            if not _is_alone(root):
+                root._value = root._value.copy("K")
+            root._value[index] = value
+            return
     path, index = _direct(path, index, root)
     scope = root._scope
-    traced = isinstance(value, Tracer)
     if traced and value._scope is not scope:
         scope = union(scope, value._scope)
     if scope.complete or not _is_alone(root):
@@ -275,7 +282,9 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
         i = next(scope.count)
         walk(path, root._value)[index] = value._value if traced else value
         spec = root._spec
-        edges: tuple[Any, ...] = ((0, 0, 0, root._index, root._scope.mask, spec),)
+        edges: tuple[Any, ...] = ()
+        if type(root) is not Blank:
+            edges = ((0, 0, 0, root._index, root._scope.mask, spec),)
         if traced:
             edges += ((1, 0, 0, value._index, value._scope.mask, value._spec),)
         value = Placeholder(value._spec) if traced else None

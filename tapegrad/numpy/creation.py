@@ -8,27 +8,18 @@ import numpy as np
 
 from ..errors import PrimitiveError
 from ..primitives.define import composed
-from ..tracer import FUNCTIONS, Tracer, fresh, is_inexact, plain
+from ..tracer import FUNCTIONS, Tracer, blank, is_inexact, plain
 
 
 def _like(function: Any) -> None:
     @composed(function)
     def like(a: Any, *args: Any, **kwargs: Any) -> Any:
-        return writable(function(plain(a), *args, **kwargs), a, function is np.ones_like)
+        return _writable(function(plain(a), *args, **kwargs), a)
 
 
-def writable(made: Any, a: Any, constant: bool = False) -> Any:
-    """A new plain array as one that can be assigned to, like the traced one that it was made after.
-
-    To a linear function it is a `constant`, unless it is 0.
-    """
-    if not isinstance(a, Tracer) or not is_inexact(made):
-        return made
-    if a._scope.linear:
-        if constant:
-            return made
-        made[...] = 0
-    return fresh(made, a._scope)
+def _writable(made: Any, a: Any) -> Any:
+    """A new array as one that can be assigned to, as the traced one after which it was made can."""
+    return blank(made, a._scope) if isinstance(a, Tracer) and is_inexact(made) else made
 
 
 for _function in (np.zeros_like, np.ones_like, np.empty_like):
@@ -38,7 +29,7 @@ for _function in (np.zeros_like, np.ones_like, np.empty_like):
 @composed(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if not isinstance(fill_value, Tracer):
-        return writable(np.full_like(plain(a), fill_value, dtype, **kwargs), a, constant=True)
+        return _writable(np.full_like(plain(a), fill_value, dtype, **kwargs), a)
     shape = kwargs.get("shape")
     return np.broadcast_to(fill_value, np.shape(a) if shape is None else shape).astype(dtype or np.result_type(a))
 

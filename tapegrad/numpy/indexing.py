@@ -46,7 +46,7 @@ def _pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
     cots[p] = held + made if type(held) is Partial else made
 
 
-_definition = Definition(_get, "getitem", constants=("index",), linear=(0,))
+_definition = Definition(_get, "getitem", constants=("index",), linear=(0,), views=True)
 _definition.add(0, _get_rule)
 _definition.add(1, lambda g, _y, _x, _index: None)
 _definition.record = make_record(_definition, make_form(_definition), _get)
@@ -58,7 +58,7 @@ def getitem(x: Tracer, index: Any) -> Any:
     if type(index) not in BASIC:
         index = own(index)
     made = _pick(x, index)
-    if type(made._value) is np.ndarray and made._value.base is not None:
+    if type(x) is Tracer and type(made._value) is np.ndarray and made._value.base is not None:
         note(made, x, (_get, (index,)))
     return made
 

@@ -50,26 +50,26 @@ def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any
     """An operator such as `+=`: an array changes under all of its names, a number is bound anew."""
 
     def change(x: Tracer, other: Any) -> Any:
-        held = x._value
-        if type(held) is not np.ndarray:
+        if type(x._value) is not np.ndarray:
             return operate(x, other)
         made = operate(x, other)
         if made is NotImplemented:
             return made
-        if np.shape(made) != held.shape:
+        shape, dtype = x.shape, x.dtype
+        if np.shape(made) != shape:
             raise AssignmentError(
                 "an operator in place would change the shape of an array",
-                f"the array has shape {held.shape}, the result {np.shape(made)}",
+                f"the array has shape {shape}, the result {np.shape(made)}",
                 "write y = y + x",
             )
-        if made.dtype != held.dtype:
-            if not np.can_cast(made.dtype, held.dtype, "same_kind"):
+        if made.dtype != dtype:
+            if not np.can_cast(made.dtype, dtype, "same_kind"):
                 raise AssignmentError(
                     "an operator in place would change the kind of an array",
-                    f"the array has dtype {held.dtype}, the result {made.dtype}",
+                    f"the array has dtype {dtype}, the result {made.dtype}",
                     "write y = y + x",
                 )
-            made = made.astype(held.dtype)
+            made = made.astype(dtype)
         if isinstance(made, Tracer) and not hasattr(x, "_view") and not hasattr(x, "_views"):
             x._value = np.asarray(made._value)
             x._index, x._scope = made._index, made._scope

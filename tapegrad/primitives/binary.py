@@ -249,8 +249,8 @@ def binary(
                         made._index = x._index
                         return made
                     made._index = i = next(s.count)
-                    if show_z:
-                        z = placeholder(z)
+                    if hold_z and type(z) is not float:
+                        z = placeholder(z) if show_z else s.keep(z) if type(z) is _ndarray else z
                     s.record(
                         (i, s.mask, form_x, spec, x._index, x._spec,
                          y if x_y else None, a if x_x else None, z if hold_z else None)
@@ -294,8 +294,8 @@ def binary(
                 made._index = z._index
                 return made
             made._index = i = next(s.count)
-            if show_x:
-                x = placeholder(x)
+            if hold_x and type(x) is not float:
+                x = placeholder(x) if show_x else s.keep(x) if type(x) is _ndarray else x
             s.record(
                 (i, s.mask, form_z, spec, z._index, z._spec,
                  y if z_y else None, x if hold_x else None, b if z_z else None)

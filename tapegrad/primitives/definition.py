@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingRuleError, PrimitiveError, RuleError
-from .rules import DROP, KEEP, REFUSED, SHAPE, Key, Rule
+from .rules import DROP, KEEP, REFUSED, SHAPE, Key, Rule, apart
 
 
 class Definition:
@@ -187,14 +187,20 @@ class Definition:
         for made in self.made:  # again, if they are still needed
             del self.rules[made]
         self.made.clear()
-        self.joint = self._put(self.rules, self.joint, key, Rule(call))
+        self.joint = self._put(self.rules, self.joint, key, self._rule(call))
 
     def add_forward(self, key: Key | None, call: Callable[..., Any]) -> None:
         """Take a rule that goes forward: from the tangent of one argument, or with None from those of all."""
         first = "tangents" if key is None else "t"
         self._check(key, call, "defjvp", first)
         self._check_parameters(call, first)
-        self.forward_joint = self._put(self.forward_rules, self.forward_joint, key, Rule(call))
+        self.forward_joint = self._put(self.forward_rules, self.forward_joint, key, self._rule(call))
+
+    def _rule(self, call: Callable[..., Any]) -> Rule:
+        rule = Rule(call)
+        if not self.known:
+            rule.call = apart(call)
+        return rule
 
     def forward_rule(self, key: Key) -> Rule | None:
         """The rule that goes forward from an argument, alone or together with others; None if there is none."""

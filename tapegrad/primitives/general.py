@@ -12,15 +12,18 @@ from the call: (index, mask, PICK, spec, index of the call, position, number of 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
 from .. import tree
 from ..errors import CotangentError, PrimitiveError
+from ..guard import lent
 from ..tape import Entry, Outer, Scope, union
-from ..tracer import TRACERS, NotLinear, Tracer, constant_of, dtype_of, is_inexact, shape_of, spec_of, tracer
+from ..tracer import TRACERS, Blank, NotLinear, Tracer, constant_of, dtype_of, is_inexact, shape_of, spec_of, tracer
 from ..views import note
 from .cotangent import conform
 from .definition import Definition
@@ -33,6 +36,8 @@ LEAVES = frozenset(
     {float, int, bool, complex, str, type(None), slice, type, type(Ellipsis), np.ndarray}
     | {np.dtype(code).type for code in np.typecodes["All"]}
 )
+
+_ndarray = np.ndarray
 
 
 def _pull_pick(g: Any, e: Entry, cots: Any, bit: int) -> None:
@@ -188,7 +193,8 @@ def leaves_of(r: Any, n: int, name: str, key: Key) -> Any:
 
 def make_record(definition: Definition, number: int, body: Callable[..., Any]) -> Callable[..., Any]:
     """The function that makes any call of a primitive, and records it where an argument is traced."""
-    name, count, constants = definition.name, len(definition.names), definition.constants
+    name, count = definition.name, len(definition.names)
+    constants, nondiff = definition.constants, definition.nondiff
 
     def record(*args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != count or definition.keyword_only:
@@ -201,6 +207,10 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
                 if key not in constants:
                     found.append((key, 0, 0, a))
                 a = a._value if key not in constants else constant_of(a, name)
+            elif t is Blank:
+                if definition.views and key not in nondiff and key not in constants:
+                    found.append((key, 0, 0, a))
+                a = a._value
             elif t not in LEAVES and tree.is_node(a):
                 a = _unwrap(key, a, found)
             plain.append(a)
@@ -208,6 +218,8 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         for word, a in kwargs.items():
             if type(a) in TRACERS:
                 found.append((word, 0, 0, a))
+                a = a._value
+            elif type(a) is Blank:
                 a = a._value
             elif type(a) not in LEAVES and tree.is_node(a):
                 a = _unwrap(word, a, found)
@@ -218,11 +230,18 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             definition.refuse(plain, options)
         keys = (found[0][0],) if len(found) == 1 else tuple(dict.fromkeys([edge[0] for edge in found]))
         y_fate, fates = definition.plan(keys, len(plain))
-        y = body(*plain, **options)
         scope = found[0][3]._scope
         for edge in found:
             if edge[3]._scope is not scope:
                 scope = union(scope, edge[3]._scope)
+        arguments = plain
+        every = scope.complete
+        plain = [kept(a, given, scope) if every or fate == KEEP else a for a, fate, given in zip(plain, fates, args)]
+        if definition.known:
+            y = body(*arguments, **options)
+        else:
+            y = run(body, arguments, args, options, kwargs)
+        options = {word: kept(a, kwargs[word], scope) for word, a in options.items()}
         edges = tuple([(k, leaf, n, t._index, t._scope.mask, t._spec) for k, leaf, n, t in found])
         mask = scope.mask
         if scope.complete:
@@ -252,12 +271,79 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         scope.record((i, mask, number, spec, y if y_fate == KEEP else lesser(y, y_fate), saved, options, edges, None))
         made = tracer(y, i, scope, spec)
         if definition.views:
-            step = (definition.body, tuple(plain[1:])) if definition.known and not options else None
+            step = (definition.body, tuple(arguments[1:])) if definition.known and not options else None
             for edge in found:
                 note(made, edge[3], step if edge[:2] == (0, 0) and not edge[2] else None)
         return made
 
     return record
+
+
+def kept(value: Any, given: Any, scope: Scope) -> Any:
+    """What the tape keeps of an argument: of the caller's arrays, those in containers included, what stays the same.
+
+    `given` is the argument as it was passed, a tracer or a container with tracers.
+    """
+    if type(given) is _ndarray:
+        return scope.keep(given)
+    if type(given) in LEAVES or not tree.is_node(given):
+        return value
+    leaves, structure = tree.flatten(value)
+    parts = zip(leaves, tree.leaves(given))
+    return structure.unflatten([scope.keep(a) if type(b) is _ndarray else a for a, b in parts])
+
+
+_NONE: dict[str, Any] = {}
+
+
+def run(body: Callable[..., Any], plain: Any, given: Any, options: Any = _NONE, words: Any = _NONE) -> Any:
+    """What the body of a user's primitive gives: it can write neither to the tape's arrays, nor later to its answer.
+
+    `plain` are the arguments and `given` the same as they were passed, `options` and `words` those by keyword.
+    """
+    args = [_lend(a, b) for a, b in zip(plain, given)]
+    y = body(*args, **{word: _lend(a, words[word]) for word, a in options.items()})
+    for a, b in zip(args, plain):
+        if y is a:
+            return b  # to be known as the same array
+    if type(y) is _ndarray:
+        return y if _is_alone(y) else y.copy("K")
+    if y is not None and tree.is_node(y):
+        leaves, structure = tree.flatten(y)
+        del y
+        for k in range(len(leaves)):
+            y, leaves[k] = leaves[k], None
+            leaves[k] = y.copy("K") if type(y) is _ndarray and not _is_alone(y) else y
+        return structure.unflatten(leaves)
+    return y
+
+
+def _lend(value: Any, given: Any) -> Any:
+    """An argument for the body: of the tape's arrays a copy, or a view that cannot be written to."""
+    if value is given:
+        return value
+    if type(value) is _ndarray:
+        return lent(value)
+    return tree.map(lambda a: lent(a) if type(a) is _ndarray else a, value) if tree.is_node(value) else value
+
+
+def _is_alone(y: Any) -> bool:
+    """Whether the caller of this function is the only one that has an array, or what it is a view of."""
+    return _holders(y) <= _ALONE and (y.base is None or type(y.base) is not _ndarray or _holders(y.base) < _ALONE)
+
+
+def _holders(y: Any) -> int:
+    return getrefcount(y)
+
+
+def _calibrate() -> int:
+    if sys.implementation.name != "cpython":
+        return -1
+    y = np.empty(1)
+    return (lambda y: _holders(y))(y)
+
+
+_ALONE = _calibrate()
 
 
 def _shown(value: Any) -> Any:
@@ -283,7 +369,7 @@ def _unwrap(key: Key, container: Any, found: list[tuple[Key, int, int, Tracer]])
     leaves, structure = tree.flatten(container)
     traced = [(key, k, len(leaves), leaf) for k, leaf in enumerate(leaves) if type(leaf) in TRACERS]
     found += traced
-    return structure.unflatten([leaf._value if type(leaf) in TRACERS else leaf for leaf in leaves])
+    return structure.unflatten([leaf._value if isinstance(leaf, Tracer) else leaf for leaf in leaves])
 
 
 def _several(

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..errors import CotangentError, EscapedTracerError, InputError, TreeError
-from ..tape import Frame, escaped
+from ..errors import CotangentError, EscapedTracerError, InputError, MutationError, TreeError
+from ..tape import Entry, Frame, escaped, recorded_at
 from ..tracer import Spec, Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
-from .forms import INPUT
+from .forms import DEFINITIONS, INPUT, NAMES, UNFOLD, VIEW
 from .partial import Partial, filled
+from .rules import Key
 
 
 def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: list[int]) -> list[Tracer]:
@@ -26,6 +27,7 @@ def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: l
         kind = type(leaf)
         if kind is np.ndarray and leaf.dtype.kind in "fc":
             spec: Any = leaf.shape, leaf.dtype
+            leaf = scope.keep(leaf)
         elif kind is float:
             spec = float
         elif kind is int:
@@ -140,6 +142,42 @@ def seeds(name: str, cotangent: Any, structure: Any, outputs: Sequence[Any]) -> 
             )
         if index is not None:
             yield index, fitted
+
+
+def kept(frame: Frame, entries: Sequence[Entry]) -> Iterator[tuple[Any, Entry, Key]]:
+    """Those of the caller's arrays that are locked and that the entries hold, with the argument that each is."""
+    locked = {} if frame.tape.guard is None else frame.tape.guard.arrays
+    for e in entries if locked else ():
+        if e[2] in UNFOLD:
+            arguments: Any = e[4].call
+        elif DEFINITIONS[e[2]] is None:
+            continue
+        else:
+            arguments = VIEW[e[2]](e)[1:3]
+        for key, held in (*enumerate(arguments[0]), *arguments[1].items()):
+            for a in tree.leaves(held):
+                if id(a) in locked:
+                    yield a, e, key
+
+
+def check_unchanged(frame: Frame, entries: Sequence[Entry]) -> None:
+    """Raise if one of the caller's arrays that the entries hold has changed since it was recorded."""
+    if frame.outer or frame.tape.guard is None:
+        return  # the outermost frame will look
+    changed = [id(a) for a in frame.tape.guard.changed()]
+    for a, e, key in kept(frame, entries) if changed else ():
+        if id(a) in changed:
+            raise has_changed(frame, a, e, key)
+
+
+def has_changed(frame: Frame, a: Any, e: Entry, key: Key) -> MutationError:
+    definition = DEFINITIONS[e[2]]
+    argument = repr(key) if definition is None else repr(definition.word(key))
+    return MutationError(
+        f"argument {argument} of {NAMES[e[2]]} has changed since it was recorded",
+        f"an array of {describe(a)}, which {frame.name} needs as it was{recorded_at(frame.tape, e[0])}",
+        "change a copy of it, or compute the derivative before",
+    )
 
 
 def fit(t: Any, spec: Spec) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import functools
 import inspect
 import math
 from collections.abc import Callable, Sequence
@@ -11,8 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from .. import tree
 from ..errors import RuleError
-from ..tracer import Spec, spec_of
+from ..guard import lent
+from ..tracer import Spec, Tracer, spec_of, tracer
+
+_ndarray = np.ndarray
 
 Key = int | str  # an argument: its position, or its name if it is keyword-only
 
@@ -131,6 +136,25 @@ class Rule:
             return True
         name = self.names[min(key + 2, len(self.names) - 1)]
         return name[:1] not in ("_", "") and (self.touched is None or name in self.touched)
+
+
+def apart(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A user's rule, which may write to whatever it gets: that is its own."""
+
+    @functools.wraps(call)
+    def rule(*values: Any, **options: Any) -> Any:
+        return call(*[_own(v) for v in values], **{word: _own(v) for word, v in options.items()})
+
+    return rule
+
+
+def _own(v: Any) -> Any:
+    kind = type(v)
+    if kind is _ndarray:
+        return lent(v)
+    if isinstance(v, Tracer):
+        return tracer(v._value, v._index, v._scope, v._spec)
+    return tree.map(_own, v) if tree.is_node(v) and v is not None else v
 
 
 def again(call: Callable[..., Any], *values: Any, **options: Any) -> Any:

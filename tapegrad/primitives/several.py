@@ -21,7 +21,7 @@ from ..views import note
 from .cotangent import conform
 from .definition import Definition
 from .forms import View, form
-from .general import LEAVES, apply_all, apply_rule, lesser, make_record
+from .general import LEAVES, apply_all, apply_rule, lesser, make_record, run
 from .rules import KEEP, Key
 
 _ndarray = np.ndarray
@@ -38,6 +38,7 @@ def several(definition: Definition, number: int, slow: Callable[..., Any]) -> Ca
     `number` is the general form of the primitive, for answers that are none but a number or an array.
     """
     body, name, broadcasts, views = definition.body, definition.name, definition.elementwise, definition.views
+    known = definition.known
     count, constants, rules = len(definition.names), definition.constants, definition.rules
 
     def pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
@@ -77,6 +78,7 @@ def several(definition: Definition, number: int, slow: Callable[..., Any]) -> Ca
         keys: tuple[Key, ...] = ()
         traced = []
         plain = []
+        arrays = False  # of the caller's
         for key, a in enumerate(args):
             t = type(a)
             if t is Tracer:
@@ -88,6 +90,8 @@ def several(definition: Definition, number: int, slow: Callable[..., Any]) -> Ca
                     keys += (key,)
                     traced.append(a)
                 a = a._value
+            elif t is _ndarray:
+                arrays = True
             elif t not in LEAVES:
                 return slow(*args)
             plain.append(a)
@@ -100,7 +104,11 @@ def several(definition: Definition, number: int, slow: Callable[..., Any]) -> Ca
         y_fate, fates, all_kept = plan
         if definition.refused:
             definition.refuse(plain, {})
-        y = body(*plain)
+        held = plain if all_kept and not arrays else [
+            lesser(a, fate) if fate != KEEP else s.keep(a) if type(given) is _ndarray else a
+            for a, fate, given in zip(plain, fates, args)
+        ]
+        y = body(*plain) if known else run(body, plain, args)
         t = type(y)
         if t is _ndarray and y.dtype.kind in "fc":
             spec: Any = y.shape, y.dtype
@@ -108,8 +116,6 @@ def several(definition: Definition, number: int, slow: Callable[..., Any]) -> Ca
             spec = spec_of(y)
         else:
             return make_record(definition, number, lambda *_, **__: y)(*args)
-        if not all_kept:
-            plain = [a if fate == KEEP else lesser(a, fate) for a, fate in zip(plain, fates)]
         made = Tracer()
         made._value = y
         made._scope = s
@@ -117,7 +123,7 @@ def several(definition: Definition, number: int, slow: Callable[..., Any]) -> Ca
         made._spec = spec
         parents, specs = tuple([a._index for a in traced]), tuple([a._spec for a in traced])
         answer = y if y_fate == KEEP else lesser(y, y_fate)
-        s.record((i, s.mask, quick, spec, keys, parents, specs, answer, tuple(plain)))
+        s.record((i, s.mask, quick, spec, keys, parents, specs, answer, tuple(held)))
         if views:
             for source in traced:
                 note(made, source, None)

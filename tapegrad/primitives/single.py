@@ -20,7 +20,7 @@ from ..views import note
 from .cotangent import conform, stretch
 from .definition import Definition
 from .forms import View, form
-from .general import LEAVES, make_record
+from .general import LEAVES, make_record, run
 from .partial import Partial
 from .rules import KEEP, SHAPE, Placeholder, again
 
@@ -101,6 +101,8 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
         if not settings and not named and bare is not None:
             return record(x, bare)
         for value in settings if not named else (*settings, *named.values()):
+            if type(value) is _ndarray:
+                return slow(x, *settings, **named)
             if type(value) not in LEAVES and not (type(value) is tuple and _is_plain(value)):
                 return slow(x, *settings, **named)
         if named:
@@ -123,7 +125,7 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
 
     def record(x: Tracer, settings: tuple[Any, ...]) -> Any:
         a = x._value
-        y = body(a, *settings)
+        y = body(a, *settings) if known else run(body, (a, *settings), (x, *settings))
         t = type(y)
         if t is _ndarray:
             spec: Any = y.shape, y.dtype

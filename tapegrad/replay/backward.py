@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from ..errors import EscapedTracerError
 from ..primitives.cotangent import conform, spread
-from ..primitives.forms import DEFINITIONS, HOLED, LIFT, NAMES, PULL, VIEW, scaled
+from ..primitives.forms import DEFINITIONS, HOLED, LIFT, NAMES, PULL, VIEW, Pull, scaled
 from ..primitives.general import apply_one, leaves_of
 from ..primitives.notes import Notes, noting
 from ..primitives.partial import Partial, filled, unhurt, within
-from ..tape import Entry, Frame, Outer, closed_over_in_rule
+from ..tape import Debug, Entry, Frame, Outer, closed_over_in_rule, recorded_at
 from ..tracer import Tracer, shape_of
 
 _ARRAYS = (np.ndarray, Tracer)
@@ -27,7 +28,11 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> Notes:
     """
     bit = frame.bit
     outer = bit - 1
-    pop, pull, lift = entries.pop, PULL, LIFT
+    pop, pull, lift, through_holes = entries.pop, PULL, LIFT, pull_partial
+    debug = frame.tape.debug
+    if debug is not None:
+        pull = [functools.partial(_observed, debug, frame, p) for p in PULL]
+        through_holes = functools.partial(_observed, debug, frame, pull_partial)
     scopes = Outer(frame)
     cots[-1] = entries
     notes: Notes = []
@@ -46,16 +51,23 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> Notes:
                         e = lift[e[2]](e, scopes)
                 cots[e[0]] = None
                 if type(g) is Partial:
-                    pull_partial(g, e, cots, bit)
+                    through_holes(g, e, cots, bit)
                 else:
                     pull[e[2]](g, e, cots, bit)
     except Exception as error:
-        error.add_note(f"tapegrad: on the way back through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}")
+        error.add_note(
+            f"tapegrad: on the way back through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}"
+            f"{recorded_at(frame.tape, e[0])}"
+        )
         if isinstance(error, EscapedTracerError) and error.frame is frame:
             raise closed_over_in_rule(frame, NAMES[e[2]]) from error
         raise
     cots[-1] = None
     return notes
+
+
+def _observed(debug: Debug, frame: Frame, pull: Pull, g: Any, e: Entry, cots: Any, bit: int) -> None:
+    debug.pulled(pull, g, e, cots, bit, frame)
 
 
 def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:

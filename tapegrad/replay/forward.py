@@ -43,7 +43,7 @@ def watching(frame: Frame) -> Watch:
     runs = {get_ident(): context.run}  # a context is for one thread at a time
     copy = context.copy
     slot = Index.slot(bit)
-    tangent = attrgetter(slot)
+    tangent, debug = attrgetter(slot), frame.tape.debug
 
     def watch(e: Entry) -> None:
         run = runs.get(get_ident()) or runs.setdefault(get_ident(), copy().run)
@@ -60,6 +60,8 @@ def watching(frame: Frame) -> Watch:
                 raise closed_over_in_rule(frame, NAMES[e[2]]) from error
             raise
         if t is not None:
+            if debug is not None:
+                debug.pushed(e, t, frame)
             setattr(e[0], slot, t)
 
     return watch
@@ -74,7 +76,7 @@ def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> No
     token = NOTES.set(notes)
     try:
         with noting(notes):
-            _read(entries, tangents, frame.bit, Outer(frame))
+            _read(entries, tangents, frame, Outer(frame))
     except Exception as error:
         error.add_note(f"tapegrad: on the way forward through the tape of {frame.name}")
         raise
@@ -83,13 +85,14 @@ def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> No
     return notes
 
 
-def _read(entries: Sequence[Entry], tangents: dict[int, Any], bit: int, scopes: Outer) -> None:
+def _read(entries: Sequence[Entry], tangents: dict[int, Any], frame: Frame, scopes: Outer) -> None:
+    bit, debug = frame.bit, frame.tape.debug
     outer, tangent = bit - 1, tangents.get
     for e in entries:
         if e[1] & bit:
             if e[2] in UNFOLD:
                 stretch, outputs = UNFOLD[e[2]](e)
-                _read(stretch, tangents, bit, scopes)
+                _read(stretch, tangents, frame, scopes)
                 t: Any = [tangent(index) for index in outputs]
             else:
                 if e[1] & outer:
@@ -99,6 +102,8 @@ def _read(entries: Sequence[Entry], tangents: dict[int, Any], bit: int, scopes: 
                 if t is NotImplemented:
                     t = push(e, bit, tangent)
             if t is not None:
+                if debug is not None:
+                    debug.pushed(e, t, frame)
                 tangents[e[0]] = t
 
 
