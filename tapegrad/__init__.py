@@ -10,6 +10,7 @@
     custom_vjp, custom_jvp              a function with a rule, as JAX has them
     debug, debug_nans                   where an error comes from, where a nan comes from
     trace                               the tape, to be read
+    index_set, index_add, index_multiply  arrays with some elements changed
     stop_gradient, is_tracer            what is a constant, what is not
     numpy, nn, tree                     NumPy's names, networks, nests of arrays
     testing, flatten_util               checks against finite differences, nests as one vector
@@ -25,6 +26,7 @@ from .errors import TapegradError
 from .folding import checkpoint, remat
 from .jacobians import elementwise_grad, gnvp, hessian, hvp, jacfwd, jacobian, jacrev
 from .linear import jvp, linearize, trace, vjp
+from .numpy import index_add, index_multiply, index_set
 from .primitives.cotangent import unbroadcast
 from .primitives.define import Primitive, primitive
 from .tracer import is_tracer
@@ -61,6 +63,9 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "index_add",
+    "index_multiply",
+    "index_set",
     "is_tracer",
     "jacfwd",
     "jacobian",

@@ -11,8 +11,11 @@ for without one NumPy would wrap it into an array of objects.
 
 from __future__ import annotations
 
+import dis
 import math
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -173,6 +176,8 @@ class Tracer:
     # what would cut the derivative
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        if _is_stored(sys._getframe(1)):
+            raise _into_plain(self)
         raise _cut(
             "numpy.asarray(x)",
             "x.copy() copies, numpy.stack joins traced parts, and tapegrad.numpy's functions take lists of them; "
@@ -180,6 +185,8 @@ class Tracer:
         )
 
     def __float__(self) -> NoReturn:
+        if _is_stored(sys._getframe(1)):
+            raise _into_plain(self)
         instead = "numpy's functions take x where math's do not, f-strings print it, numpy.stack fills an array"
         raise _cut("float(x)", instead)
 
@@ -312,6 +319,23 @@ def missing(name: str) -> MissingRuleError:
         f"{name} has no derivative rule",
         "it was called with a traced value",
         "wrap a function of your own with @tapegrad.primitive and defvjp, or pass tapegrad.stop_gradient(x)",
+    )
+
+
+_STORES = [dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap]
+
+
+def _is_stored(caller: FrameType) -> bool:
+    """Whether a function is at an assignment `z[index] = x`."""
+    return caller.f_code.co_code[caller.f_lasti] in _STORES
+
+
+def _into_plain(x: Tracer) -> AssignmentError:
+    return AssignmentError(
+        "z[index] = x of a plain array z and a traced value x",
+        f"x has shape {x.shape}, and a plain array cannot hold its derivative",
+        "make z from a traced array, by numpy.zeros_like(x, shape=...) or x.copy(), "
+        "or write z = tapegrad.index_set(z, index, x)",
     )
 
 

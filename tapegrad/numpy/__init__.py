@@ -24,7 +24,9 @@ from . import (
     sorting,
     structure,
     subscripts,
+    updates,
 )
+from .updates import index_add, index_multiply, index_set
 
 if TYPE_CHECKING:  # to a checker and an editor the names are NumPy's
     from numpy import *  # noqa: F403  # pyright: ignore[reportWildcardImportFromLibrary]
@@ -55,7 +57,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(_numpy.__all__)
+    return sorted(__all__)
 
 
-__all__ = list(_numpy.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*_numpy.__all__, "index_add", "index_multiply", "index_set"]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -129,7 +129,7 @@ class Elements:
     def filled(self) -> Any:
         """The whole of it."""
         if self.support is not None:
-            return filled(self.settle())
+            return self.value  # which is 0 in the holes
         parts = [part for part in (self.base, self.value) if part is not None]
         if len(self.traced) == 1:
             parts.append(scatter(*self.traced[0], shape_of(self.spec)))
@@ -141,7 +141,10 @@ class Elements:
     def settle(self) -> Any:
         """The whole of it, with holes where nothing came."""
         if self.support is not None:
-            return partial(self.value, self.support)
+            made = partial(self.value, self.support)
+            if type(made) is Partial:
+                made.clean = True
+            return made
         if self.base is not None:
             return self.filled() if self.indices else settled(self.base)
         if not self.indices:
@@ -259,9 +262,10 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
             return
         if (view := getattr(value, "_view", None)) is not None and view[0] is root and _is_itself(view, path, index):
             return  # as at the end of `x[index] += other`
-        extra = len(value.shape) - x.ndim
-        if extra > 0 and not any([n != 1 for n in value.shape[:extra]]):
-            value = value.reshape(value.shape[extra:])
+        if value.shape[:1] == (1,):  # which may be one axis more than there is to assign to
+            extra = value.ndim - np.ndim(x._value[index])
+            if extra > 0 and value.shape[:extra] == (1,) * extra:
+                value = value.reshape(value.shape[extra:])
     traced = isinstance(value, Tracer) and type(value) is not Blank
     if not traced:
         value = plain(value)
@@ -270,17 +274,17 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
                 root._value = root._value.copy("K")
             root._value[index] = value
             return
-    path, index = _direct(path, index, root)
     scope = root._scope
     if traced and value._scope is not scope:
         scope = union(scope, value._scope)
     if scope.complete or not _is_alone(root):
-        made = write(root, value, path, index)
+        made = write(root, value, *_direct(path, index, root))
         root._value = made._value
         root._index, root._scope = made._index, made._scope
     else:
         i = next(scope.count)
         walk(path, root._value)[index] = value._value if traced else value
+        path, index = _direct(path, index, root)
         spec = root._spec
         edges: tuple[Any, ...] = ()
         if type(root) is not Blank:
@@ -321,8 +325,4 @@ def _direct(path: Path, index: Any, root: Tracer) -> tuple[Path, Any]:
         return path, index
     labels = np.empty_like(root._value, np.intp)
     labels[...] = np.arange(labels.size).reshape(shape)
-    return ((_flat, ()),), walk(path, labels)[index]
-
-
-def _flat(a: Any) -> Any:
-    return a.reshape(-1)
+    return (), np.unravel_index(walk(path, labels)[index], shape)

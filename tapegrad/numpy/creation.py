@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import PrimitiveError
 from ..primitives.define import composed
 from ..tracer import FUNCTIONS, Tracer, blank, is_inexact, plain
 
@@ -43,12 +42,3 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
 
 
 FUNCTIONS[np.full] = full
-
-
-@composed(np.copyto)
-def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
-    raise PrimitiveError(
-        "numpy.copyto, full or full_like would write a traced value into a plain array",
-        f"a plain array of shape {np.shape(dst)} cannot hold a derivative",
-        "use tapegrad.numpy.full or full_like, or numpy.broadcast_to",
-    )

@@ -12,7 +12,7 @@ from ..errors import AssignmentError
 from ..primitives.general import LEAVES
 from ..tracer import Tracer, constant_of, plain
 from . import elementwise as e
-from . import indexing, products, structure
+from . import indexing, products, structure, updates
 from .assignment import assign
 
 _ARITHMETIC: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
@@ -173,7 +173,7 @@ _METHODS: dict[str, Any] = {
     "mT": property(lambda x: np.matrix_transpose(x)),
     "real": property(lambda x: e.real(x)),
     "imag": property(lambda x: e.imag(x)),
-    "flat": property(lambda x: structure.ravel(x)),
+    "flat": property(updates.Flat, lambda x, value: updates.Flat(x).__setitem__(slice(None), value)),
     "conj": _conjugate,
     "conjugate": _conjugate,
     "__contains__": lambda x, value: bool(np.any(constant_of(x, "in") == plain(value))),
@@ -185,10 +185,11 @@ _METHODS: dict[str, Any] = {
     "flatten": lambda x, order="C": structure.ravel(x, order).__copy__(),
     "item": _item,
     "tolist": _tolist,
-    "fill": _refuse("fill"),
-    "sort": _refuse("sort"),
+    "fill": lambda x, value: assign(x, ..., value),
+    "sort": lambda x, axis=-1, kind=None, **options: assign(x, ..., np.sort(x, axis, kind, **options)),
     "partition": _refuse("partition"),
-    "put": _refuse("put"),
+    "put": updates.put,
+    "at": property(updates.At),
     "resize": _refuse("resize"),
     "setfield": _refuse("setfield"),
     "itemset": _refuse("itemset"),

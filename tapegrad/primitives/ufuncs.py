@@ -70,6 +70,8 @@ def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., 
         if out[0] is not None and args and out[0] is args[0] and not isinstance(args[0], Tracer):
             raise _into_plain(ufunc.__name__)
         where = kwargs.pop("where", True)
+        if len(out) == 1 and isinstance(out[0], Tracer) and where is True:
+            return _into(out[0], slow(functools.partial(ufunc, **kwargs))(*args), kwargs.get("casting", "same_kind"))
         for word, given in (("out", any(o is not None for o in out)), ("where", where is not True)):
             if given:
                 raise PrimitiveError(
@@ -118,6 +120,16 @@ def _row(definition: Definition, ufunc: np.ufunc, rules: Sequence[Callable[..., 
     DIRECT[ufunc] = definition.call = short
     UFUNCS[ufunc] = call
     return dress(call, definition, ufunc)
+
+
+def _into(out: Any, made: Any, casting: Any) -> Any:
+    """Write a result to a traced array, as `out=` does."""
+    if not np.can_cast(made.dtype, out.dtype, casting):
+        raise TypeError(f"cannot cast the result from {made.dtype} to {out.dtype} with casting rule {casting!r}")
+    if np.broadcast_shapes(np.shape(made), out.shape) != out.shape:
+        raise ValueError(f"non-broadcastable output operand with shape {out.shape}")
+    out[...] = made.astype(out.dtype) if made.dtype != out.dtype else made
+    return out
 
 
 def _into_plain(name: str) -> PrimitiveError:

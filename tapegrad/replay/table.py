@@ -11,7 +11,7 @@ from .. import tree
 from ..errors import OutputError
 from ..primitives.forms import DEFINITIONS, INPUT, LIFT, NAMES, PULL
 from ..primitives.general import PICK
-from ..primitives.partial import Partial, filled
+from ..primitives.partial import Partial, filled, settled
 from ..primitives.recording import seeds
 from ..primitives.rules import Key
 from ..tape import Entry, Frame, Outer, Sparse
@@ -113,7 +113,9 @@ class ReadableTape:
         _, _, number, _, _, args, kwargs, edges, _ = e
         held: dict[Key, Any] = dict(enumerate(args)) | kwargs
         containers: dict[Key, list[Any]] = {}
-        for key, leaf, leaves, parent, _, _ in edges:
+        for key, leaf, leaves, parent, mask, _ in edges:
+            if parent not in self._numbers and mask & self._frame.bit:
+                continue  # a new array such as zeros_like gives: a constant
             name = f"%{self._numbers[parent]}" if parent in self._numbers else "outer"
             if leaves:
                 containers.setdefault(key, tree.leaves(held[key]))[leaf] = name
@@ -164,10 +166,11 @@ class ReadableTape:
             lifted = LIFT[e[2]](e, scopes) if e[1] & (bit - 1) else e
             with np.errstate(all="ignore"):
                 (pull_partial if type(g) is Partial else PULL[e[2]])(g, lifted, sent, bit)
-            for parent, c in sent.items():
+            parts = {parent: settled(c) for parent, c in sent.items() if parent in self._numbers}
+            for parent, c in parts.items():
                 held = cots.get(parent)
                 cots[parent] = c if held is None else _merge(held, c)
-            sends = tuple([(self._numbers[parent], filled(c)) for parent, c in sent.items()])
+            sends = tuple([(self._numbers[parent], filled(c)) for parent, c in parts.items()])
             yield Step(self._rows[self._numbers[e[0]]], filled(g), sends)
 
     def _seeds(self, cotangent: Any) -> Iterator[tuple[int, Any]]:
