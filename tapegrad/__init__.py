@@ -11,6 +11,7 @@
     debug, debug_nans                   where an error comes from, where a nan comes from
     trace                               the tape, to be read
     index_set, index_add, index_multiply  arrays with some elements changed
+    Array, ArrayLike                    annotations: what is an array, traced or not, and what can become one
     stop_gradient, is_tracer            what is a constant, what is not
     numpy, nn, tree                     NumPy's names, networks, nests of arrays
     testing, flatten_util               checks against finite differences, nests as one vector
@@ -29,7 +30,7 @@ from .linear import jvp, linearize, trace, vjp
 from .numpy import index_add, index_multiply, index_set
 from .primitives.cotangent import unbroadcast
 from .primitives.define import Primitive, primitive
-from .tracer import is_tracer
+from .tracer import Array, ArrayLike, is_tracer
 from .transforms import grad, stop_gradient, value_and_grad
 
 __version__ = "0.1.0"
@@ -50,6 +51,8 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Array",
+    "ArrayLike",
     "Primitive",
     "TapegradError",
     "checkpoint",

@@ -94,7 +94,7 @@ class _Custom(Transform[P, R]):
                 )
         self._require()
         scope = functools.reduce(union, [x._scope for x in traced], traced[0]._scope)
-        frame = next(f for f in scope.tape.frames if f.bit == 1 << (scope.mask.bit_length() - 1))
+        frame = scope.frame()
         if frame.linear and isinstance(self, custom_jvp):  # a tangent in a rule, perhaps its own: what is written tells
             return cast(R, self.fun(*args, **kwargs))
         settings = [every[k] for k in nondiff]

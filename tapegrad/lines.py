@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import CodeType, FrameType
 
 Place = tuple[CodeType, int]  # a function's code, and how far it had come; the line is computed when it is told
@@ -10,9 +9,8 @@ Place = tuple[CodeType, int]  # a function's code, and how far it had come; the 
 _OURS = (__name__.partition(".")[0] + ".", "numpy.")
 
 
-def user_frame() -> FrameType | None:
-    """The innermost running function that is neither ours nor NumPy's."""
-    f: FrameType | None = sys._getframe(2)
+def user_frame(f: FrameType | None) -> FrameType | None:
+    """The innermost running function, from this one outward, that is neither ours nor NumPy's."""
     while f is not None and f.f_globals.get("__name__", "").startswith(_OURS):
         f = f.f_back
     return f

@@ -14,8 +14,10 @@ the tape for the frames that read it later, and shows it at once to those that w
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from itertools import count
 from threading import RLock, get_ident
 from types import FrameType
@@ -93,7 +95,7 @@ class Tape:
             scope.live()
 
     def is_live(self, within: FrameType | None) -> bool:
-        """Whether the function that called the innermost transform still runs, around this one.
+        """Whether the innermost transform still runs, around this one.
 
         It does not if an interrupt came just before that transform could close its frame. What is left is closed then.
         """
@@ -158,7 +160,7 @@ class Scope:
         tape = self.tape
 
         def note(entry: Entry) -> None:
-            place = user_frame()
+            place = user_frame(sys._getframe(1))
             if place is not None:
                 tape.lines[entry[0]] = place.f_code, place.f_lasti
             debug.recorded(tape.frames[-1].name, tape, entry)
@@ -188,11 +190,16 @@ class Scope:
         """From here on a value of this scope cannot be recorded: its next use raises."""
         self.ended = frame
         self.count = _Escaped(frame)
-        self.record = _ended  # and not the list of entries, some of which refer to scopes
+        self.record = partial(_too_late, frame)  # and not the list of entries, some of which refer to scopes
+
+    def frame(self) -> Frame:
+        """The innermost of its frames."""
+        bit = 1 << (self.mask.bit_length() - 1)
+        return self.ended or next(frame for frame in self.tape.frames if frame.bit == bit)
 
 
-def _ended(entry: Entry) -> NoReturn:
-    raise AssertionError("a scope that has ended gives no index to record with")
+def _too_late(frame: Frame, entry: Entry) -> NoReturn:
+    raise escaped(frame)  # by a thread that was in the middle of an operation
 
 
 class _Escaped:
@@ -277,8 +284,9 @@ class Frame:
 
     def open(self) -> None:
         tape = running()
-        self.home = home = user_frame()
-        self.caller: Place | None = None if home is None else (home.f_code, home.f_lasti)
+        self.home = home = sys._getframe(1)
+        caller = user_frame(home)
+        self.caller: Place | None = None if caller is None else (caller.f_code, caller.f_lasti)
         if tape is None or not tape.is_live(home):
             tape = Tape()
             current.set(tape)

@@ -216,9 +216,10 @@ class Tracer:
         raise _cut("x.tobytes()")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        frame = self._scope.frame()
         raise ConversionError(
-            "a traced value cannot be pickled",
-            f"the value is {self!r}, which means something only while its transform runs",
+            f"a traced value of {frame.name} cannot be pickled",
+            f"{frame.called()}; such a value means something only while that runs, here it is {self._value!r}"[:300],
             "pickle tapegrad.stop_gradient(x)",
         )
 
@@ -294,6 +295,14 @@ def tracer(value: Any, index: int, scope: Scope, spec: Spec) -> Tracer:
     made._scope = scope
     made._spec = spec
     return made
+
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]] | Tracer
+    ArrayLike = Array | np.generic | float | complex
+else:
+    Array = np.ndarray | Tracer
+    ArrayLike = Array | np.generic | float | complex
 
 
 def is_tracer(x: object) -> TypeIs[Tracer]:
