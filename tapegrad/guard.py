@@ -42,8 +42,7 @@ class Guard:
         """An array that is safe to keep: a copy, or the same, locked."""
         if a.nbytes <= COPIED:
             return self._copy(a)
-        self._lock(a)
-        return a
+        return self.lock(a)
 
     def _copy(self, a: Any) -> Any:
         """A copy of an array, the same as the last time unless it has changed."""
@@ -58,10 +57,10 @@ class Guard:
             self.many = 2 * len(self.copies) + 256
         return made
 
-    def _lock(self, a: Any) -> None:
+    def lock(self, a: Any) -> Any:
         """Lock an array and what it is a view of, and remember what is in it."""
         if id(a) in self.arrays:
-            return
+            return a
         self.arrays[id(a)] = a, fingerprint(a, a.nbytes <= _WHOLE)
         base = a
         with _mutex:
@@ -74,6 +73,7 @@ class Guard:
                     _locked[id(base)] = base, {id(self)}
                     base.setflags(write=False)
                 base = base.base
+        return a
 
     def release(self) -> None:
         """Make writable again what was so before."""

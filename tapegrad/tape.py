@@ -112,9 +112,16 @@ class Tape:
         """An array of the caller's, to be kept: a copy, or locked."""
         if a.nbytes <= SMALL:
             return a.copy("K")
-        if self.guard is None:
-            self.guard = Guard()
+        self.guard = self.guard or Guard()
         return self.guard.keep(a)
+
+    def enter(self, a: Any) -> Any:
+        """The same of an argument, which is to be laid out in memory as it was."""
+        made = self.keep(a)
+        if made.strides == a.strides:
+            return made
+        self.guard = self.guard or Guard()
+        return self.guard.lock(a)
 
     def scope(self, mask: int) -> Scope:
         """The one scope of the running frames whose bits are in `mask`."""
@@ -284,7 +291,8 @@ class Frame:
 
     def open(self) -> None:
         tape = running()
-        self.home = home = sys._getframe(1)
+        home = sys._getframe(1)
+        self.home: FrameType | None = home
         caller = user_frame(home)
         self.caller: Place | None = None if caller is None else (caller.f_code, caller.f_lasti)
         if tape is None or not tape.is_live(home):

@@ -18,12 +18,13 @@ ROOT = Path(__file__).parent.parent / "tapegrad"
 
 # From low to high; the files of one line know nothing of each other.
 ORDER = """
-    errors
+    errors  guard  lines
     containers
     tree
     tape
     moment
     tracer
+    views
     primitives
     primitives.notes  primitives.partial  primitives.rules
     primitives.cotangent  primitives.definition
@@ -37,12 +38,14 @@ ORDER = """
     replay.forward  replay.table
     arguments
     transforms
-    custom  folding  linear
+    custom  diagnosis  folding  linear
     jacobians
     numpy.kinks
     numpy.elementwise  numpy.structure  numpy.creation  numpy.sorting  numpy.linalg  numpy.fft
     numpy.joining
-    numpy.indexing  numpy.reductions  numpy.products
+    numpy.scattering
+    numpy.assignment
+    numpy.indexing  numpy.reductions  numpy.products  numpy.updates
     numpy.norms  numpy.subscripts
     numpy.operators
     numpy

@@ -174,7 +174,7 @@ def _target(a: Any, name: str) -> None:
         raise AssignmentError(
             f"numpy.{name} would write a traced value into a plain array",
             f"a plain array of shape {np.shape(a)} cannot hold a derivative",
-            "make the array from a traced one: numpy.zeros_like(x), x.copy()",
+            "make the array from a traced one: numpy.zeros_like(x), x.copy(); tapegrad.numpy.full takes a traced value",
         )
 
 

@@ -27,7 +27,8 @@ def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: l
         kind = type(leaf)
         if kind is np.ndarray and leaf.dtype.kind in "fc":
             spec: Any = leaf.shape, leaf.dtype
-            leaf = scope.keep(leaf)
+            if scope.keeps:
+                leaf = scope.tape.enter(leaf)
         elif kind is float:
             spec = float
         elif kind is int:
