@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import count
 from sys import getrefcount
+from threading import get_ident
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -42,8 +43,15 @@ class _Checkpoint(Transform[P, R]):
         if tape is None or not _folds(tape):
             return self.fun(*args, **kwargs)
         stretch = _Stretch(tape, self.title, cast(Any, self.fun), args, kwargs)
-        out = self.fun(*args, **kwargs)
-        stretch.fold(out)
+        alone = tape.alone
+        try:
+            if not alone:
+                tape.record_alone(get_ident())
+            out = self.fun(*args, **kwargs)
+            stretch.fold(out)
+        finally:
+            if not alone:
+                tape.record_alone(0)
         return out
 
 

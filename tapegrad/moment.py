@@ -40,12 +40,14 @@ class Moment:
         try:
             tape.frames, tape.scopes, tape.entries = self.frames.copy(), self.scopes.copy(), entries
             tape.complete, tape.linear, tape.watching = self.flags
+            alone, tape.alone = tape.alone, get_ident()
             for frame in ended:
                 frame.running = True
             for scope, *_ in scopes:
                 scope.live()
             yield entries
         finally:
+            tape.alone = alone
             for mask, scope in tape.scopes.items():
                 if mask not in self.scopes:
                     scope.end(self.frames[-1])

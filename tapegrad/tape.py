@@ -70,7 +70,7 @@ class Tape:
     """Entries, and the frames that write them; one for each outermost transform of a thread or task."""
 
     __slots__ = (
-        *("complete", "count", "custom", "debug", "entries", "frames", "guard", "lines", "linear", "lock", "owner"),
+        *("alone", "complete", "count", "custom", "debug", "entries", "frames", "guard", "lines", "linear", "lock", "owner"),
         *("scopes", "watching"),
     )
 
@@ -86,12 +86,19 @@ class Tape:
         self.owner = get_ident()
         self.debug = debugging.get()
         self.lines: dict[int, Place] = {}  # where entries were recorded, by index, if somebody looks for a fault
+        self.alone = 0  # the thread that alone may record, while a stretch is folded
         self.lock: RLock | None = None  # once stretches of it can be recorded again, by whatever thread
 
     def observe(self, debug: Debug) -> None:
         """Remember from here on where entries are recorded."""
         self.debug = debug
         for scope in self.scopes.values():
+            scope.live()
+
+    def record_alone(self, thread: int) -> None:
+        """Let only this thread record, or with 0 every one."""
+        self.alone = thread
+        for scope in list(self.scopes.values()):
             scope.live()
 
     def is_live(self, within: FrameType | None) -> bool:
@@ -103,6 +110,7 @@ class Tape:
         while home is not None and within is not home:
             if within is None:
                 for frame in reversed(self.frames.copy()):
+                    frame.running = True
                     frame.leave()
                 return False
             within = within.f_back
@@ -125,10 +133,7 @@ class Tape:
 
     def scope(self, mask: int) -> Scope:
         """The one scope of the running frames whose bits are in `mask`."""
-        found = self.scopes.get(mask)
-        if found is None:
-            found = self.scopes[mask] = Scope(self, mask)
-        return found
+        return self.scopes.get(mask) or self.scopes.setdefault(mask, Scope(self, mask))
 
 
 class Scope:
@@ -162,6 +167,17 @@ class Scope:
                 self.record = self._watched(watches)
         if tape.debug is not None:
             self.record = self._noted(tape.debug, self.record)
+        if tape.alone:
+            self.record = partial(self._record_alone, self.record)
+
+    def _record_alone(self, record: Watch, entry: Entry) -> None:
+        if self.tape.alone not in (0, get_ident()):
+            raise EscapedTracerError(
+                f"a thread computed with a traced value of {self.frame().name} while a checkpointed function ran",
+                "what was recorded in the meantime is recorded again on the way back, by one thread",
+                "start and join threads inside of the checkpointed function, or outside of it, where none is called",
+            )
+        record(entry)
 
     def _noted(self, debug: Debug, record: Watch) -> Watch:
         tape = self.tape
@@ -287,15 +303,15 @@ class Frame:
         self.watch: Watch | None = None
         self.notes: list[Any] = []  # of what is read forward
         self.running = False
+        self.scope = _NONE
         self.outer: tuple[Frame, ...] = ()
 
     def open(self) -> None:
         tape = running()
-        home = sys._getframe(1)
-        self.home: FrameType | None = home
-        caller = user_frame(home)
+        self.home: FrameType | None = sys._getframe(1)
+        caller = user_frame(self.home)
         self.caller: Place | None = None if caller is None else (caller.f_code, caller.f_lasti)
-        if tape is None or not tape.is_live(home):
+        if tape is None:
             tape = Tape()
             current.set(tape)
         if tape.debug is not None and tape.debug.complete:
@@ -305,15 +321,15 @@ class Frame:
             self.outer = tuple(tape.frames)
         self.bit = bit = 1 << len(tape.frames)
         self.start = len(tape.entries)
-        self.running = True
-        tape.frames.append(self)
-        if self.complete or self.linear:
-            tape.complete |= bit
-            tape.linear |= bit if self.linear else 0
+        keeps = self.complete or self.linear
+        tape.complete = tape.complete & ~bit | (bit if keeps else 0)
+        tape.linear = tape.linear & ~bit | (bit if self.linear else 0)
+        tape.watching = tape.watching & ~bit | (bit if self.watches is not None else 0)
         if self.watches is not None:
-            tape.watching |= bit
             self.watch = self.watches(self)
+        tape.frames.append(self)
         self.scope = tape.scopes[bit] = Scope(tape, bit)
+        self.running = True
 
     def close(self) -> list[Entry]:
         """End the frame and give what it recorded; the tape keeps what frames around it can need."""
@@ -321,31 +337,34 @@ class Frame:
             return []
         tape, bit = self.tape, self.bit
         self.home = None
-        del self.scope  # which refers to this frame from now on: no cycle for the collector
-        tape.frames.remove(self)
+        self.scope = _NONE  # whose end refers to this frame: no cycle for the collector
+        if self in tape.frames:
+            tape.frames.remove(self)
         self.running = False
         self.watch = None
         watching = tape.watching & bit
         tape.complete, tape.linear, tape.watching = tape.complete & ~bit, tape.linear & ~bit, tape.watching & ~bit
         entries = tape.entries
         if not self.outer:
-            self.end = next(tape.count)
-            for scope in tape.scopes.values():
+            for scope in list(tape.scopes.values()):
                 scope.end(self)
             tape.scopes = {}
             tape.entries = []
             current.set(None)
-            return entries
-        for mask in [mask for mask in tape.scopes if mask & bit]:
+            self.end = next(tape.count)
+            return entries.copy()  # which a thread that comes too late adds nothing to
+        for mask in [mask for mask in list(tape.scopes) if mask & bit]:
             tape.scopes.pop(mask).end(self)
-        taken = entries[self.start :]
+        end = len(entries)  # what other threads add from here on stays where it is
+        taken = entries[self.start : end]
         keeping = bit - 1 & ~tape.watching
         if self.linear:  # what depends on this frame is 0, whatever frames around it do
-            entries[self.start :] = [entry for entry in taken if not entry[1] & bit]
+            kept = [entry for entry in taken if not entry[1] & bit]
         else:
-            entries[self.start :] = [entry for entry in taken if entry[1] & keeping]
+            kept = [entry for entry in taken if entry[1] & keeping]
+        entries[self.start : end] = kept
         if watching:
-            for entry in entries[self.start :]:
+            for entry in kept:
                 if type(entry[0]) is Index:
                     setattr(entry[0], Index.slot(bit), None)
         return taken
@@ -376,10 +395,15 @@ class Frame:
         return Sparse() if self.outer else [None] * (self.end + 1)
 
 
+_NONE = Scope(Tape(), 0)  # of a frame that does not run
+
+
 def running() -> Tape | None:
     """The tape of the frames that run in this thread or task; None if there are none."""
     tape = current.get()
-    return tape if tape is not None and tape.frames and tape.owner == get_ident() else None
+    if tape is None or not tape.frames or tape.owner != get_ident() or not tape.is_live(sys._getframe(1)):
+        return None
+    return tape
 
 
 class Sparse(dict[int, Any]):

@@ -40,7 +40,7 @@ def note(made: Tracer, source: Tracer, step: Step | None) -> None:
         return
     n = len(known)
     if n >= 64 and not n & (n - 1):
-        root._views = known = [r for r in known if r() is not None]
+        known[:n] = [r for r in known[:n] if r() is not None]  # at once, and what a thread has added meanwhile stays
     known.append(ref(made))
 
 

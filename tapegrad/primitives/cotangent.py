@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import CotangentError, TangentError
+from ..tape import escaped
 from ..tracer import NUMBERS, Spec, Tracer, dtype_of, shape_of, spec_of
 from .partial import Partial, filled, partial
 
@@ -67,6 +68,8 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
     """
     kind = type(g)
     if kind is Tracer:
+        if g._scope.ended is not None:
+            raise escaped(g._scope.ended)
         if g._spec is spec or g._spec == spec:
             return g
     elif kind is Partial:
@@ -133,7 +136,7 @@ def stretch(t: Any, spec: Spec, name: str) -> Any:
         if (t.shape, t.dtype) == spec:
             return t
     elif kind is Tracer:
-        if t._spec is spec or t._spec == spec:
+        if (t._spec is spec or t._spec == spec) and t._scope.ended is None:
             return t
     elif t is None or kind is spec or NUMBERS.get(kind) is spec:
         return t

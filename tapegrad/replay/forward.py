@@ -258,10 +258,13 @@ def _transposed(
         else:
             given = apply_all(definition, g, y, args, kwargs)
         results = []
+        listed: dict[Key, Any] = {}  # of containers: the cotangents of their leaves
         for key, leaf, leaves, _, _, sp in to:
             r = given[key]
             if leaves and r is not None:
-                r = leaves_of(r, leaves, name, key)[leaf]
+                if key not in listed:
+                    listed[key] = leaves_of(r, leaves, name, key)
+                r = listed[key][leaf]
             results.append(None if r is None else conform(r, sp, name, key, definition.elementwise))
         return results
 
