@@ -11,7 +11,7 @@ import numpy as np
 
 from . import tree
 from .errors import ArgnumsError
-from .primitives.recording import collect, enter
+from .primitives.recording import collect, enter, parameter
 from .tape import Frame
 from .tracer import Tracer, is_inexact
 
@@ -25,7 +25,7 @@ class Arguments:
 
     __slots__ = ("chosen", "indices", "leaves", "structures")
 
-    def __init__(self, frame: Frame, args: list[Any], chosen: tuple[int, ...]) -> None:
+    def __init__(self, frame: Frame, args: list[Any], chosen: tuple[int, ...], fun: Any = None) -> None:
         self.chosen = chosen
         self.leaves: list[Any] = []
         self.indices: list[int] = []
@@ -36,7 +36,7 @@ class Arguments:
                 leaves, structure = [argument], None
             else:
                 leaves, structure = tree.flatten(argument)
-            made = enter(frame, leaves, argument, k, self.indices)
+            made = enter(frame, leaves, argument, k, self.indices, fun)
             args[k] = made[0] if structure is None else structure.unflatten(made)
             self.leaves += leaves
             self.structures.append(structure)
@@ -57,18 +57,19 @@ class Arguments:
         ]
 
 
-def check_argnums(argnums: Any, name: str) -> int | tuple[int, ...]:
-    """argnums as an int or a tuple of ints."""
+def check_argnums(argnums: Any, name: str, word: str = "argnums") -> int | tuple[int, ...]:
+    """argnums, or what goes by another `word`, as an int or a tuple of ints."""
     given = [argnums] if isinstance(argnums, (int, np.integer)) else argnums
     try:
-        if isinstance(argnums, (str, Mapping, Set)) or any(isinstance(k, (bool, np.bool_)) for k in given):
+        odd = isinstance(argnums, (str, bytes, bytearray, Mapping, Set))
+        if odd or any(isinstance(k, (bool, np.bool_)) for k in given):
             raise TypeError
         numbers = tuple([operator.index(k) for k in given])
     except TypeError:
         raise ArgnumsError(
-            f"{name} got argnums={argnums!r}",
-            "argnums is the position of an argument, or a sequence of positions",
-            "write argnums=0 or argnums=(0, 1), and f's own arguments in brackets of their own: grad(f)(x)",
+            f"{name} got {word}={argnums!r:.80}".replace("\n", " "),
+            f"{word} is the position of an argument, or a sequence of positions",
+            f"write {word}=0 or {word}=(0, 1), and f's own arguments in brackets of their own: {name}(f)(x)",
         ) from None
     return numbers[0] if given is not argnums else numbers
 
@@ -84,12 +85,19 @@ def choose(fun: Any, argnums: int | tuple[int, ...], args: Any, kwargs: Any, nam
             pass
     n = len(args)
     chosen = tuple([k + n if k < 0 else k for k in numbers])
-    if any(not 0 <= k < n for k in chosen) or len(set(chosen)) < len(chosen):
-        twice = "" if any(not 0 <= k < n for k in chosen) else ", which names an argument twice"
+    outside = any(not 0 <= k < n for k in chosen)
+    if outside or len(set(chosen)) < len(chosen):
+        words = [*kwargs]
+        hint = "pass what to differentiate by by position"
+        if outside and words:
+            hint += f", or write a lambda that does: lambda x: f(..., {words[0]}=x)"
+        elif n:
+            hint = f"choose from {-n} to {n - 1}" + ", each argument once" * (not outside)
         raise ArgnumsError(
-            f"{name} got argnums={argnums!r}{twice}",
-            f"the function was called with {n} positional argument{'s' * (n != 1)}",
-            f"choose from 0 to {n - 1}, or pass the argument" if n else "pass what to differentiate by by position",
+            f"{name} got argnums={argnums!r}" + ", which names an argument twice" * (not outside),
+            f"the function was called with {n} positional argument{'s' * (n != 1)}"
+            + f", and with {', '.join(words)} by keyword" * bool(words),
+            hint,
         )
     return list(args), kwargs, chosen
 
@@ -101,12 +109,8 @@ def varies(argument: Any) -> bool:
 
 def name_leaves(fun: Any, args: Any, arguments: Arguments) -> list[str]:
     """The names of the traced leaves, as a person would write them: x, params['w']."""
-    try:
-        parameters = [p.name for p in inspect.signature(fun).parameters.values() if p.kind < p.VAR_POSITIONAL]
-    except (TypeError, ValueError):
-        parameters = []
     names = []
     for k in arguments.chosen:
-        name = parameters[k] if k < len(parameters) else f"argument {k}"
+        name = parameter(fun, k) or f"argument {k}"
         names += [name + tree.keystr(path) for path, _ in tree.leaves_with_path(args[k])]
     return names

@@ -166,9 +166,17 @@ def is_node(x: Any) -> bool:
 
 def _register(cls: type, kind: _Kind) -> None:
     if not isinstance(cls, type):
-        raise TreeError(f"{reprlib.repr(cls)} cannot be registered", "it is no class")
+        raise TreeError(
+            f"{reprlib.repr(cls)} cannot be registered",
+            f"it is no class, but an instance of {type(cls).__name__}",
+            "give the class of the containers: register_node(type(x), flatten, unflatten)",
+        )
     if cls in KINDS:
-        raise TreeError(f"{cls.__name__} is registered already", hint="register a class once, where it is defined")
+        raise TreeError(
+            f"{cls.__name__} is registered already",
+            f"containers: {', '.join(kind.__name__ for kind in KINDS)}"[:160],
+            "register a class once, where it is defined",
+        )
     KINDS[cls] = kind
     LEAVES.discard(cls)
 
@@ -195,12 +203,21 @@ def register_node(
     [1.0, 2.0]
     """
 
+    for given in (flatten_func, unflatten_func):
+        if not callable(given):
+            raise TreeError(
+                f"register_node got {reprlib.repr(given)} for a function of {getattr(cls, '__name__', cls)}",
+                "it takes one from a container to children and metadata, and one from metadata and children back",
+                "write register_node(cls, lambda x: ((x.a, x.b), None), lambda _, children: cls(*children))",
+            )
+
     def take(x: _T) -> tuple[Sequence[Any], Any, Any]:
         pair = (flatten_with_keys_func or flatten_func)(x)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TreeError(
                 f"the flatten function of {cls.__name__} gave {reprlib.repr(pair)}",
-                hint="return a pair: the children, and the metadata (None if there are none)",
+                "it gives a pair of the children and the metadata",
+                "return a pair: the children, and the metadata (None if there are none)",
             )
         children, meta = tuple(pair[0]), pair[1]
         if flatten_with_keys_func is None:
@@ -241,7 +258,8 @@ def register_dataclass(
     if not isinstance(cls, type) or (fields is None and (data is None or meta is None)):
         raise TreeError(
             f"register_dataclass got {reprlib.repr(cls)}, which is no dataclass",
-            hint="put @dataclass right below it, or name both data_fields and meta_fields",
+            f"data_fields={data!r:.60}, meta_fields={meta!r:.60}",
+            "put @dataclass right below it, or name both data_fields and meta_fields",
         )
     if data is None and meta is None:
         meta = [f.name for f in fields or () if f.metadata.get("static", False)]

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
 from . import tree
 from .arguments import check_argnums
-from .errors import MissingRuleError, OutputError, PrimitiveError, TangentError, TreeError
+from .errors import MissingRuleError, OutputError, PrimitiveError, RuleError, TangentError, TreeError
 from .primitives.define import internal
 from .primitives.definition import Definition
 from .primitives.general import PICK, make_form
-from .primitives.recording import describe, lower
+from .primitives.recording import a_kind, describe, lower, plain_form
 from .primitives.rules import placeholder
 from .primitives.transpose import turned, zeros
 from .tape import Frame, union
 from .tracer import Tracer, is_inexact, plain, spec_of, tracer
-from .transforms import Transform
+from .transforms import Transform, check_computed
 from .views import note
 
 P = ParamSpec("P")
@@ -53,22 +53,26 @@ class _Custom(Transform[P, R]):
     ) -> None:
         kind = type(self).__name__
         super().__init__(fun, kind)
-        nondiff = check_argnums(nondiff_argnums, kind)
-        names = (nondiff_argnames,) if isinstance(nondiff_argnames, str) else nondiff_argnames
+        nondiff = check_argnums(nondiff_argnums, kind, "nondiff_argnums")
+        several = isinstance(nondiff_argnames, Iterable) and not isinstance(nondiff_argnames, str)
+        names = nondiff_argnames if several else (nondiff_argnames,)
         self.nondiff = (*((nondiff,) if isinstance(nondiff, int) else nondiff), *map(self._position, names))
         self.definition = Definition(_body, self.title, ("_call",))
         self.definition.turn = turned
         self.definition.known = False
         self.number = make_form(self.definition)
 
-    def _position(self, name: str) -> int:
+    def _position(self, name: Any) -> int:
         """The position of a parameter."""
-        parameters = [*inspect.signature(cast(Any, self.fun)).parameters]
+        try:
+            parameters = [*inspect.signature(cast(Any, self.fun)).parameters]
+        except ValueError:  # a built-in that does not tell
+            parameters = []
         if name not in parameters:
             raise PrimitiveError(
                 f"{self.title} was made with nondiff_argnames={name!r}",
-                f"parameters: {', '.join(parameters)}",
-                "name one of them",
+                f"parameters: {', '.join(parameters) or 'unknown'}",
+                "name one of them, or give their positions as nondiff_argnums",
             )
         return parameters.index(name)
 
@@ -126,6 +130,33 @@ class _Custom(Transform[P, R]):
             )
         return list(args)
 
+    def _check_rule(self, rule: Any, word: str, count: int | None, parts: str) -> None:
+        """Raise unless a rule can take so many arguments; None is any number."""
+        try:
+            signature = inspect.signature(rule)
+        except (TypeError, ValueError):  # a built-in that does not tell
+            return
+        try:
+            if count is not None:
+                signature.bind(*range(count))
+        except TypeError as error:
+            raise RuleError(
+                f"{word} of {self.title} does not fit: {error}",
+                f"its parameters are {signature}, and it gets {count} arguments",
+                f"take {parts}",
+            ) from None
+
+    def _count(self) -> int | None:
+        """How many arguments a rule gets that gets all of them; None where the function does not tell."""
+        fun = cast(Any, self.fun)
+        try:
+            found = [] if isinstance(inspect.unwrap(fun), np.ufunc) else [*inspect.signature(fun).parameters.values()]
+        except (TypeError, ValueError):
+            return None
+        if not found or any(p.kind is p.VAR_POSITIONAL for p in found):
+            return None
+        return len([p for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)])
+
     def _require(self) -> None:
         raise NotImplementedError
 
@@ -151,6 +182,13 @@ class _Custom(Transform[P, R]):
         self.definition.require(dict.fromkeys([edge[0] for edge in edges]))
         leaves, structure = tree.flatten(out)
         values = [plain(leaf) for leaf in leaves]
+        for v in values:
+            if is_inexact(v) and not _is_plain(v):
+                raise OutputError(
+                    f"{self.title} returned {a_kind(v)} for traced arguments",
+                    "what carries a derivative is a number or an array of NumPy's own class",
+                    f"return {plain_form(v, 'y') or 'a plain array'}",
+                )
         specs = [spec_of(v) if _is_plain(v) else float for v in values]  # of a word the rule gets 0
         indices = [next(scope.count) if is_inexact(v) else None for v in values]
         several = tree.is_node(out)
@@ -177,7 +215,7 @@ class _Custom(Transform[P, R]):
 
 
 def _is_plain(x: Any) -> bool:
-    return isinstance(x, (np.ndarray, np.generic, int, float, complex))
+    return type(x) in (np.ndarray, np.memmap) or isinstance(x, (np.generic, int, float, complex))
 
 
 def _body(*args: Any, _call: Any) -> Any:
@@ -224,6 +262,8 @@ class custom_vjp(_Custom[P, R]):
                     "it takes two functions, fwd and bwd",
                     "write f.defvjp(fwd, bwd)",
                 )
+        self._check_rule(fwd, "fwd", self._count(), "the arguments of the function")
+        self._check_rule(bwd, "bwd", len(self.nondiff) + 2, "the arguments without derivative, if any, residuals and g")
         self.fwd, self.bwd = fwd, bwd
         if self.definition.joint is None:
             self.definition.add(None, self._back)
@@ -235,7 +275,9 @@ class custom_vjp(_Custom[P, R]):
     def _run(self, frame: Frame, every: list[Any], settings: list[Any], args: list[Any]) -> tuple[Any, Any]:
         out, residuals = _pair_of(self.fwd(*every), f"fwd of {self.title}", "return result, residuals")
         inner = [f for f in frame.tape.frames if f.bit >= frame.bit]  # which will have ended when they are read
-        return out, (settings, functools.reduce(lambda r, f: lower(f, r), inner, residuals))
+        scope = frame.tape.scope(frame.bit)
+        held = tree.map(lambda a: scope.keep(a) if type(a) is np.ndarray else a, (settings, residuals))
+        return out, functools.reduce(lambda r, f: lower(f, r), inner, held)
 
     def _held(self, arg: Any) -> Any:
         return tree.map(placeholder, arg)  # there are residuals for the values
@@ -244,6 +286,7 @@ class custom_vjp(_Custom[P, R]):
         settings, residuals = _call
         given = self.bwd(*settings, residuals, g)
         if not isinstance(given, (tuple, list)) or len(given) != len(args):
+            check_computed(given, f"bwd of {self.title}")
             what = f"{len(given)} cotangents" if isinstance(given, (tuple, list)) else describe(given)
             raise OutputError(
                 f"bwd of {self.title} returned {what}",
@@ -309,6 +352,8 @@ class custom_jvp(_Custom[P, R]):
                 "it takes a function of primals and tangents",
                 "put @f.defjvp above a def",
             )
+        parts = "the arguments without derivative, if any, a tuple of primals and a tuple of tangents"
+        self._check_rule(jvp, "the rule", len(self.nondiff) + 2, parts)
         self.jvp = jvp
         if self.definition.forward_joint is None:
             self.definition.add_forward(None, self._forth)
@@ -330,6 +375,8 @@ class custom_jvp(_Custom[P, R]):
                     "it takes a function for each argument, None where there is no derivative",
                     "write f.defjvps(lambda t, ans, x: ...)",
                 )
+            if rule is not None and (count := self._count()) is not None:
+                self._check_rule(rule, "a rule", count + 2, "t, ans and the arguments of the function")
         self.defjvp(functools.partial(self._by_argument, jvps))
 
     def _by_argument(self, jvps: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -358,10 +405,11 @@ class custom_jvp(_Custom[P, R]):
                 "return a tangent for each leaf of the result",
             )
         for value, t in zip(tree.leaves(out), tree.leaves(tangent)):
-            if np.shape(value) != np.shape(t):
+            numeric = isinstance(t, Tracer) or _is_plain(t)
+            if np.shape(value) != np.shape(t) or (is_inexact(plain(value)) and not numeric):
                 raise TangentError(
-                    f"the rule of {self.title} returned a tangent of shape {np.shape(t)}",
-                    f"the result has shape {np.shape(value)}",
+                    f"the rule of {self.title} returned a tangent of {describe(t)}",
+                    f"the result is of {describe(value)}",
                     "return a tangent like the result",
                 )
         return out, tangent
@@ -376,8 +424,10 @@ class custom_jvp(_Custom[P, R]):
 
 
 def _pair_of(given: Any, what: str, hint: str) -> tuple[Any, Any]:
+    check_computed(given, what)
     if not isinstance(given, (tuple, list)) or len(given) != 2:
-        raise OutputError(f"{what} did not return a pair", f"it returned {describe(given)}", hint)
+        count = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
+        raise OutputError(f"{what} did not return a pair", f"it returned {describe(given)}{count}", hint)
     return given[0], given[1]
 
 

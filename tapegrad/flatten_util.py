@@ -18,6 +18,8 @@ import numpy as np
 
 from tapegrad import tree
 from tapegrad.errors import InputError, TreeError
+from tapegrad.primitives.recording import plain_form
+from tapegrad.tracer import Tracer
 
 __all__ = ["ravel_pytree"]
 
@@ -69,27 +71,31 @@ def ravel_pytree(pytree: Any) -> tuple[Any, Callable[[Any], Any]]:
 
 
 def _raveled(leaf: Any, pytree: Any, i: int) -> Any:
-    if isinstance(leaf, _NUMBERS) or hasattr(leaf, "dtype"):
+    kind = type(leaf)
+    if kind in (np.ndarray, np.memmap) or isinstance(leaf, (*_NUMBERS, np.generic, Tracer)):
         piece = np.ravel(leaf)
         if piece.dtype.kind in "biufc":
             return piece
     path = tree.keystr(tree.leaves_with_path(pytree)[i][0]) or "the root"
+    plain = plain_form(leaf, "x")
     raise InputError(
-        f"ravel_pytree got {type(leaf).__name__} {leaf!r:.60} at {path}".replace("\n", " "),
-        "a vector holds booleans, integers, real and complex numbers",
-        "take such leaves out of the tree, or make them metadata of a registered class",
+        f"ravel_pytree got {kind.__name__} {leaf!r:.60} at {path}".replace("\n", " "),
+        "a vector holds booleans, integers, real and complex numbers, of plain arrays or alone",
+        f"pass {plain} in its place"
+        if plain
+        else "take such leaves out of the tree, or make them metadata of a registered class",
     )
 
 
 def _unravel(treedef: tree.Structure, places: tuple[_Place, ...], size: int, dtype: Any, flat: Any) -> Any:
     shape = np.shape(flat)
-    if shape != (size,) or not hasattr(flat, "dtype"):
+    if shape != (size,) or getattr(getattr(flat, "dtype", None), "kind", "") not in tuple("biufc"):
         raise TreeError(
             f"unravel got {type(flat).__name__} of shape {shape}",
             f"its tree has {size} numbers in {treedef.num_leaves} leaves",
             f"give it a vector of shape ({size},), as that of ravel_pytree",
         )
-    plain = isinstance(flat, np.ndarray)
+    plain = not isinstance(flat, Tracer)
     if plain:
         flat = np.array(flat)  # the leaves are views of this copy, not of what the caller may go on changing
     restore = np.can_cast(flat.dtype, dtype, "same_kind")

@@ -100,6 +100,17 @@ class Guard:
             self.release()
 
 
+def duplicate(a: Any) -> Any:
+    """A copy that is laid out in memory as the array is, gaps included, so that it has the same views."""
+    if a.flags.forc or not a.size or 0 in a.strides:
+        return a.copy("K")
+    steps = [stride * (n - 1) for stride, n in zip(a.strides, a.shape)]
+    before, after = -sum([min(step, 0) for step in steps]), sum([max(step, 0) for step in steps])
+    made: Any = np.ndarray(a.shape, a.dtype, np.empty(before + after + a.itemsize, np.uint8), before, a.strides)
+    made[...] = a
+    return made
+
+
 def lent(a: Any) -> Any:
     """An array for code that may write to it: a copy, or a view that cannot be written to."""
     if a.nbytes <= COPIED:

@@ -29,13 +29,13 @@ class _Jacobian(Derivative[P, Any]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         call, words, chosen = choose(self.fun, self.argnums, args, kwargs, self.title)
-        of = Recording(self.fun, self.title, call, chosen, words, self.has_aux)
-        inputs = [entered_spec(leaf) for leaf in of.arguments.leaves]
-        outputs = [spec for _, spec in of.outputs]
-        backward = self._backward(of, inputs, outputs)
-        table = (_rows if backward else _columns)(of, inputs, outputs)
-        made = put_together([_arrange(blocks, of, self.argnums) for blocks in table], of.structure)
-        return (made, of.aux) if self.has_aux else made
+        with Recording(self.fun, self.title, call, chosen, words, self.has_aux) as of:
+            inputs = [entered_spec(leaf) for leaf in of.arguments.leaves]
+            outputs = [spec for _, spec in of.outputs]
+            backward = self._backward(of, inputs, outputs)
+            table = (_rows if backward else _columns)(of, inputs, outputs)
+            made = put_together([_arrange(blocks, of, self.argnums) for blocks in table], of.structure)
+            return (made, of.aux) if self.has_aux else made
 
     def _backward(self, of: Recording, inputs: list[Spec], outputs: list[Spec]) -> bool:
         """Whether to read backward; raises where the Jacobian would mean something else than the caller thinks."""
@@ -261,15 +261,15 @@ class _HessianProduct(_Product):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call, words, chosen, vector = self._choose(args, kwargs)
-        of = Recording(self.gradient, self.title, call, chosen, words, self.has_aux, valued=False)
-        tangents = fit_tangents(self.title, vector, of.arguments)
-        if _is_symmetric(of):  # then back is as good as forth, and costs less
-            ends = [index for index, _ in of.outputs]
-            parts = of.back([(i, t) for i, t in zip(ends, tangents.values()) if i is not None])
-        else:
-            parts = of.forth(tangents)
-        made = _arrange(parts, of, self.argnums)
-        return (made, of.aux) if self.has_aux else made
+        with Recording(self.gradient, self.title, call, chosen, words, self.has_aux, valued=False) as of:
+            tangents = fit_tangents(self.title, vector, of.arguments)
+            if _is_symmetric(of):  # then back is as good as forth, and costs less
+                ends = [index for index, _ in of.outputs]
+                parts = of.back([(i, t) for i, t in zip(ends, tangents.values()) if i is not None])
+            else:
+                parts = of.forth(tangents)
+            made = _arrange(parts, of, self.argnums)
+            return (made, of.aux) if self.has_aux else made
 
 
 def _is_symmetric(of: Recording) -> bool:
@@ -312,13 +312,13 @@ class _GaussNewtonProduct(_Product):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call, words, chosen, vector = self._choose(args, kwargs)
-        of = Recording(self.fun, self.title, call, chosen, words, self.has_aux)
-        _check_real(of, "the Gauss-Newton matrix is that of a real function")
-        u = put_together(of.forth(fit_tangents(self.title, vector, of.arguments)), of.structure)
-        if self.loss is not None:
-            _, u = jvp(grad(self.loss), (of.value,), (u,))
-        made = _arrange(of.back([*seeds(self.title, u, of.structure, of.outputs)]), of, self.argnums)
-        return (made, of.aux) if self.has_aux else made
+        with Recording(self.fun, self.title, call, chosen, words, self.has_aux) as of:
+            _check_real(of, "the Gauss-Newton matrix is that of a real function")
+            u = put_together(of.forth(fit_tangents(self.title, vector, of.arguments)), of.structure)
+            if self.loss is not None:
+                _, u = jvp(grad(self.loss), (of.value,), (u,))
+            made = _arrange(of.back([*seeds(self.title, u, of.structure, of.outputs)]), of, self.argnums)
+            return (made, of.aux) if self.has_aux else made
 
 
 def gnvp(
@@ -353,11 +353,11 @@ class _ElementwiseGrad(Transform[P, Any]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         call, words, chosen = choose(self.fun, self.argnums, args, kwargs, self.title)
-        of = Recording(self.fun, self.title, call, chosen, words, self.has_aux)
-        _check_real(of, "it is the derivative of each number by the one in its place")
-        ones = [(i, np.ones(*spec) if isinstance(spec, tuple) else 1.0) for i, spec in of.outputs if i is not None]
-        made = _arrange(of.back(ones), of, self.argnums)
-        return (made, of.aux) if self.has_aux else made
+        with Recording(self.fun, self.title, call, chosen, words, self.has_aux) as of:
+            _check_real(of, "it is the derivative of each number by the one in its place")
+            ones = [(i, np.ones(*spec) if isinstance(spec, tuple) else 1.0) for i, spec in of.outputs if i is not None]
+            made = _arrange(of.back(ones), of, self.argnums)
+            return (made, of.aux) if self.has_aux else made
 
 
 def elementwise_grad(fun: Callable[P, Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[P, Any]:

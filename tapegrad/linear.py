@@ -18,12 +18,23 @@ from .errors import InputError, OutputError, TangentError, TreeError
 from .guard import fingerprint
 from .primitives.cotangent import deposit
 from .primitives.notes import tell
-from .primitives.recording import check_unchanged, collect, describe, fit, has_changed, kept, lower, seeds
+from .primitives.recording import (
+    a_kind,
+    check_unchanged,
+    collect,
+    describe,
+    fit,
+    has_changed,
+    kept,
+    lower,
+    plain_form,
+    seeds,
+)
 from .replay import backward, forward
 from .replay.table import ReadableTape
 from .tape import Entry, Frame, Index
 from .tracer import Spec, Tracer, dtype_of, is_inexact, shape_of, spec_of
-from .transforms import Transform, check_function, split_aux
+from .transforms import Transform, check_computed, check_function, split_aux
 
 P = ParamSpec("P")
 
@@ -52,7 +63,7 @@ class Recording:
         call = list(args)
         try:
             frame.open()
-            self.arguments = Arguments(frame, call, tuple(range(len(call)) if chosen is None else chosen))
+            self.arguments = Arguments(frame, call, tuple(range(len(call)) if chosen is None else chosen), fun)
             out = fun(*call, **(words or {}))
             del call
             if has_aux:
@@ -76,7 +87,9 @@ class Recording:
 
     def seal(self) -> None:
         """Let go of the caller's arrays, but remember what was in them, for `check` to compare."""
-        found = {id(a): (a, e, key) for a, e, key in kept(self.frame, self.entries)}
+        found: dict[int, Any] = {}
+        for a, e, key in kept(self.frame, self.entries):
+            found.setdefault(id(a), (a, e, key))
         self.seals = [(a, fingerprint(a), e, key) for a, e, key in found.values()]
         self.frame.leave()
 
@@ -120,14 +133,18 @@ def _output(leaf: Any, frame: Frame) -> tuple[int | None, Spec]:
     if isinstance(leaf, Tracer):
         depends = leaf._scope.tape is frame.tape and leaf._scope.mask & frame.bit
         return (leaf._index if depends else None), leaf._spec
-    if isinstance(leaf, (np.ndarray, np.generic, int, float, complex)):
+    if type(leaf) in (np.ndarray, np.memmap, int, bool, float, complex) or isinstance(leaf, np.generic):
         spec = spec_of(leaf)
         if dtype_of(spec).kind in "fciub":
             return None, spec
+    check_computed(leaf, frame.name)
+    what = describe(leaf) if isinstance(leaf, np.generic) or type(leaf) is np.ndarray else a_kind(leaf)
     raise OutputError(
-        f"{frame.name} needs a function that returns numbers or arrays of them; this one returned {describe(leaf)}",
+        f"{frame.name} needs a function that returns numbers or arrays of them; this one returned {what}",
         "results may be numbers, arrays, and nests of these (list, tuple, dict, None, registered classes)",
-        "return extras with has_aux=True",
+        f"return {instead}, and extras with has_aux=True"
+        if (instead := plain_form(leaf, "y"))
+        else "return extras with has_aux=True",
     )
 
 
@@ -305,7 +322,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     try:
         frame.open()
         call, slot = list(primals), Index.slot(frame.bit)
-        arguments = Arguments(frame, call, tuple(range(len(call))))
+        arguments = Arguments(frame, call, tuple(range(len(call))), fun)
         for index, t in fit_tangents(name, tangents, arguments).items():
             setattr(index, slot, t)
         out = fun(*call)

@@ -1,14 +1,17 @@
 """Functions that networks are made of, with the names and conventions of `jax.nn`: relu'(0) = 0.
 
-Each is stable for arguments of any size, and one entry of the tape.
+Each is stable for arguments of any size, and one entry of the tape. Those of each element keep their digits in the
+first two derivatives, too, where these are next to nothing.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from .errors import InputError
 from .numpy.joining import asarray
 from .primitives.cotangent import Axis, spread
 from .primitives.define import internal, primitive
@@ -29,20 +32,109 @@ def relu(x: Any) -> Any:
 relu.defvjp("x")(lambda g, y, _x: partial(g, y > 0))
 
 
+def _decay(x: Any) -> Any:
+    """e⁻|x|, for complex x the smaller one of e⁻ˣ and eˣ."""
+    return np.exp(np.where(np.real(x) > 0, -x, x) if np.iscomplexobj(x) else -np.abs(x))
+
+
+@primitive(elementwise=True)
+def _bell(x: Any) -> Any:
+    """1 / (2 cosh x/2)²: the slope of sigmoid, with all digits where y (1 − y) has none."""
+    e = _decay(x)
+    over = 1 + e
+    return e / over / over
+
+
+@primitive(elementwise=True)
+def _tanh(x: Any) -> Any:
+    """tanh x, whose slope has all digits where 1 − y² has none."""
+    return np.tanh(x)
+
+
 @primitive(elementwise=True)
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + e⁻ˣ), of any shape, without overflow where x is real.
+    """1 / (1 + e⁻ˣ), of any shape, without overflow.
 
     >>> sigmoid(0.0)
     np.float64(0.5)
     """
+    e = _decay(x)
+    return np.where(np.real(x) >= 0, 1, e) / (1 + e)
+
+
+def _log1pexp(x: Any) -> Any:
+    """log(1 + eˣ)"""
+    with np.errstate(invalid="ignore"):  # NumPy warns of a nan
+        return np.logaddexp(x, 0.0)
+
+
+def _real(name: str, x: Any, instead: str) -> None:
+    """Raise for complex numbers, of which there are several logarithms."""
     if np.iscomplexobj(x):
-        return 1 / (1 + np.exp(-x))
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+        raise InputError(f"{name} got complex numbers", "it is a function of real ones", f"write {instead}")
 
 
-sigmoid.defvjp("x")(lambda g, y, _x: g * (y * (1 - y)))
+@primitive(elementwise=True)
+def softplus(x: Any) -> Any:
+    """log(1 + eˣ), of any shape; x is real.
+
+    >>> softplus(0.0), softplus(-40.0)
+    (np.float64(0.6931471805599453), np.float64(4.248354255291589e-18))
+    """
+    _real("softplus", x, "numpy.log1p(numpy.exp(x))")
+    return _log1pexp(x)
+
+
+@primitive(elementwise=True)
+def log_sigmoid(x: Any) -> Any:
+    """log(1 / (1 + e⁻ˣ)), of any shape; x is real.
+
+    >>> log_sigmoid(0.0), log_sigmoid(-1000.0)
+    (np.float64(-0.6931471805599453), np.float64(-1000.0))
+    """
+    _real("log_sigmoid", x, "-numpy.log1p(numpy.exp(-x))")
+    return -_log1pexp(-x)
+
+
+@primitive(elementwise=True)
+def logcosh(x: Any) -> Any:
+    """log cosh x, of any shape; x is real. It is x²/2 for small x, and |x| − log 2 for large ones.
+
+    >>> logcosh(0.0), logcosh(-1000.0)
+    (np.float64(0.0), np.float64(999.3068528194401))
+    """
+    _real("logcosh", x, "numpy.log(numpy.cosh(x))")
+    size = np.abs(x)
+    small = np.log1p(np.sinh(np.minimum(size, 1)) ** 2) / 2
+    return np.where(size < 1, small, size - (_LN2 - np.log1p(np.exp(-size) ** 2)))[()]
+
+
+@primitive(elementwise=True)
+def log1mexp(x: Any) -> Any:
+    """log(1 − e⁻ˣ) for x > 0, of any shape; -inf at 0, and nan below.
+
+    By the formula of Mächler, "Accurately computing log(1 − exp(−|a|))", 2012, equation 7.
+
+    >>> log1mexp(1e-20), log1mexp(50.0)
+    (np.float64(-46.051701859880914), np.float64(-1.9287498479639178e-22))
+    """
+    _real("log1mexp", x, "numpy.log(1 - numpy.exp(-x))")
+    small = x < _LN2
+    near = np.log(np.where(small, -np.expm1(-x), 1))
+    return np.where(small, near, np.log1p(-np.exp(-np.where(small, 1, x))))[()]
+
+
+_LN2 = math.log(2)
+
+# fmt: off
+_bell      .defvjp("x")(lambda g, y, x: -g * (y * np.tanh(x / 2)))
+_tanh      .defvjp("x")(lambda g, _y, x: g * (4 * _bell(2 * x)))
+sigmoid    .defvjp("x")(lambda g, _y, x: g * _bell(x))
+softplus   .defvjp("x")(lambda g, _y, x: g * sigmoid(x))
+log_sigmoid.defvjp("x")(lambda g, _y, x: g * sigmoid(-x))
+logcosh    .defvjp("x")(lambda g, _y, x: g * _tanh(x))
+log1mexp   .defvjp("x")(lambda g, _y, x: g * (np.exp(-x) / -np.expm1(-x)))
+# fmt: on
 
 
 def _finite(x: Any) -> Any:
@@ -53,15 +145,20 @@ def _finite(x: Any) -> Any:
 @internal(nondiff=("axis", "keepdims"), reduces=True)
 def _logsumexp(a: Any, axis: Axis, keepdims: bool) -> Any:
     top = _finite(np.max(a, axis, keepdims=True))
-    with np.errstate(divide="ignore"):  # of nothing but -inf it is -inf
+    with np.errstate(divide="ignore", over="ignore"):  # of nothing but -inf it is -inf
         made = np.log(np.sum(np.exp(a - top), axis, keepdims=True)) + top
     return made if keepdims else np.squeeze(made, axis)[()]
 
 
 @_logsumexp.defvjp("a")
 def _(g: Any, y: Any, a: Any, axis: Axis, _keepdims: bool) -> Any:
-    """ā = ḡ p / Σ p with p = exp(a − y), whose sum is 1 but for the rounding of a large y; 0 if all a are -inf."""
+    """ā = ḡ p / Σ p with p = exp(a − y), whose sum is 1 but for the rounding of a large y.
+
+    Of a that are infinite, those at the top share it; it is 0 if all are -inf.
+    """
     g, y = spread(g, np.shape(a), axis), spread(y, np.shape(a), axis)
+    if np.any(tops := np.equal(y, np.inf)):
+        a = np.where(tops, np.where(np.equal(a, y), 0.0, -np.inf), a)
     p = np.exp(a - _finite(y))
     total = np.sum(p, axis=axis, keepdims=True)
     return g * (p / np.where(total == 0, 1, total))
@@ -88,7 +185,9 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, 
     if b is None and not return_sign and np.size(a):
         return _logsumexp(a, axes, keepdims)
     top = _finite(np.max(stop_gradient(a), axis=axes, keepdims=True, initial=-np.inf))
-    total = np.sum((1.0 if b is None else b) * np.exp(a - top), axis=axes, keepdims=True)
+    with np.errstate(over="ignore"):
+        e = np.exp(a - top)
+    total = np.sum((1.0 if b is None else b) * e, axis=axes, keepdims=True)
     sign = np.sign(stop_gradient(total))
     with np.errstate(divide="ignore", invalid="ignore"):
         made = np.log(total * sign if return_sign else total) + top
@@ -99,7 +198,8 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, 
 
 @primitive(nondiff_argnames=("axis",))
 def _softmax(x: Any, axis: Axis) -> Any:
-    e = np.exp(x - _finite(np.max(x, axis, keepdims=True)))
+    with np.errstate(over="ignore"):
+        e = np.exp(x - _finite(np.max(x, axis, keepdims=True)))
     return e / np.sum(e, axis, keepdims=True)
 
 
@@ -152,4 +252,7 @@ def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
     return _log_softmax(x if where is None else np.where(where, x, -np.inf), axis)
 
 
-__all__ = ["log_softmax", "logsumexp", "relu", "sigmoid", "softmax"]
+__all__ = [
+    *("relu", "sigmoid", "softplus", "log_sigmoid", "logcosh", "log1mexp"),
+    *("softmax", "log_softmax", "logsumexp"),
+]

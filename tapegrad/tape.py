@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any, NoReturn, Self
 
 from .errors import EscapedTracerError
-from .guard import SMALL, Guard
+from .guard import SMALL, Guard, duplicate
 from .lines import Place, tell, user_frame
 
 Entry = tuple[Any, ...]
@@ -70,8 +70,8 @@ class Tape:
     """Entries, and the frames that write them; one for each outermost transform of a thread or task."""
 
     __slots__ = (
-        *("alone", "complete", "count", "custom", "debug", "entries", "frames", "guard", "lines", "linear", "lock", "owner"),
-        *("scopes", "watching"),
+        *("alone", "complete", "count", "custom", "debug", "entries", "frames", "guard", "lines", "linear", "lock"),
+        *("owner", "scopes", "watching"),
     )
 
     def __init__(self) -> None:
@@ -125,11 +125,10 @@ class Tape:
 
     def enter(self, a: Any) -> Any:
         """The same of an argument, which is to be laid out in memory as it was."""
-        made = self.keep(a)
-        if made.strides == a.strides:
-            return made
+        if a.nbytes <= SMALL:
+            return duplicate(a)
         self.guard = self.guard or Guard()
-        return self.guard.lock(a)
+        return self.guard.keep(a) if a.flags.forc else self.guard.lock(a)
 
     def scope(self, mask: int) -> Scope:
         """The one scope of the running frames whose bits are in `mask`."""

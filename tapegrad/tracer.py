@@ -40,7 +40,10 @@ NUMBERS: dict[type, Spec] = {float: float, complex: complex, int: int, bool: boo
 
 def spec_of(value: Any) -> Spec:
     """The spec of a plain value: the class of a Python number, else its shape and dtype."""
-    return NUMBERS.get(type(value)) or (value.shape, value.dtype)
+    found = NUMBERS.get(type(value))
+    if found is None and isinstance(value, (float, int, complex)) and not isinstance(value, np.generic):
+        return next(kind for kind in (bool, int, float, complex) if isinstance(value, kind))
+    return found or (value.shape, value.dtype)
 
 
 def is_inexact(value: Any) -> bool:
@@ -68,7 +71,6 @@ class Tracer:
     """
 
     __slots__ = ("__weakref__", "_index", "_scope", "_spec", "_value", "_view", "_views")
-    __hash__ = None  # type: ignore[assignment]  # as an array
 
     _value: Any
     _index: int
@@ -210,6 +212,16 @@ class Tracer:
 
     def __ceil__(self) -> NoReturn:
         raise _cut("math.ceil(x)", "use numpy.ceil, whose derivative is 0")
+
+    def __hash__(self) -> NoReturn:
+        raise _cut("hash(x)", "no array has a hash; a dictionary or a cache wants plain values")
+
+    def __bytes__(self) -> NoReturn:
+        raise _cut("bytes(x)")
+
+    def as_integer_ratio(self) -> NoReturn:
+        """Raise: a fraction carries no derivative."""
+        raise _cut("x.as_integer_ratio()", "numpy.mean is what statistics.mean computes")
 
     def tobytes(self, order: Any = "C") -> NoReturn:
         """Raise: bytes carry no derivative."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast
@@ -87,7 +88,7 @@ class _ValueAndGrad(Derivative[P, R]):
                 call, words, chosen = [*args], kwargs, (argnums,)
             else:
                 call, words, chosen = choose(self.fun, argnums, args, kwargs, self.title)
-            arguments = Arguments(frame, call, chosen)
+            arguments = Arguments(frame, call, chosen, self.fun)
             out = cast(Any, self.fun)(*call, **words)
             del call
             if self.has_aux:
@@ -119,7 +120,19 @@ class _ValueAndGrad(Derivative[P, R]):
         return ((out, aux), result) if self.has_aux else (out, result)
 
 
+def check_computed(out: Any, name: str) -> None:
+    """Raise where a function was an async one: it has computed nothing yet."""
+    if inspect.iscoroutine(out):
+        out.close()  # or Python warns that nobody awaited it
+        raise OutputError(
+            f"{name} needs a function that computes; this one is async and returned a coroutine",
+            "nothing in it has run",
+            "await what it needs outside, and pass that to a function made with def or lambda",
+        )
+
+
 def split_aux(out: Any, name: str) -> tuple[Any, Any]:
+    check_computed(out, name)
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise OutputError(
             f"{name} was made with has_aux=True, but its function did not return a pair",
@@ -136,6 +149,7 @@ def _scalar(out: Any, frame: Frame, holomorphic: bool) -> tuple[int | None, Spec
     elif is_inexact(out):
         spec = spec_of(out)
     else:
+        check_computed(out, frame.name)
         what = describe(out)
         raise OutputError(
             f"{frame.name} needs a function that returns one real number; this one returned {what}",

@@ -80,9 +80,13 @@ class Structure:
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         """The tree with this structure and these leaves. TreeError unless there are `num_leaves`."""
         if type(leaves) is not list:
-            leaves = list(leaves)
+            leaves = _listed(leaves)
         if len(leaves) != self.num_leaves:
-            raise TreeError(f"{len(leaves)} leaves for a structure with {self.num_leaves}", _cut(repr(self)))
+            raise TreeError(
+                f"{len(leaves)} leaves for a structure with {self.num_leaves}",
+                _cut(repr(self)),
+                "pass a list with as many leaves as it has, such as tapegrad.tree.leaves gives",
+            )
         if len(self._rows) == 1:
             cls, meta, _count, _end, extra = self._rows[0]
             return KINDS[cls].make(meta, extra, leaves)
@@ -133,6 +137,27 @@ class Structure:
                 position -= 1
                 done.append("*")
         return f"Structure({''.join(reversed(done))})"
+
+
+def _listed(leaves: Any) -> list[Any]:
+    if not isinstance(leaves, Iterable) or isinstance(leaves, (str, bytes)):
+        raise TreeError(
+            f"unflatten got a {type(leaves).__name__} for the leaves",
+            "it takes a list, or whatever gives the leaves one by one",
+            "pass a list of leaves, such as tapegrad.tree.leaves gives",
+        )
+    return [*leaves]
+
+
+def _structure(treedef: Any, name: str) -> Structure:
+    """A structure that a caller passed."""
+    if not isinstance(treedef, Structure):
+        raise TreeError(
+            f"{name} got a {type(treedef).__name__} for a structure",
+            "a structure is what tree.structure and tree.flatten give",
+            "pass tapegrad.tree.structure(x)",
+        )
+    return treedef
 
 
 _LEAF = Structure((), 1)
@@ -265,7 +290,7 @@ def unflatten(treedef: Structure, leaves: Iterable[Any]) -> Any:
     >>> tree.unflatten(tree.structure({"a": 0, "b": [0, 0]}), [1.0, 2.0, 3.0])
     {'a': 1.0, 'b': [2.0, 3.0]}
     """
-    return treedef.unflatten(leaves)
+    return _structure(treedef, "unflatten").unflatten(leaves)
 
 
 def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
@@ -318,11 +343,12 @@ def transpose(outer_treedef: Structure, inner_treedef: Structure | None, tree: A
     >>> tree.transpose(pairs, point, [{"x": 1, "y": 2}, {"x": 3, "y": 4}])
     {'x': [1, 3], 'y': [2, 4]}
     """
-    subtrees = _up_to(outer_treedef, tree, "outer_treedef", "the tree")
+    subtrees = _up_to(_structure(outer_treedef, "transpose"), tree, "outer_treedef", "the tree")
     if inner_treedef is None:
         if not subtrees:
             raise TreeError("transpose has no inner_treedef", "outer_treedef has no leaves to find it at", "give both")
         inner_treedef = structure(subtrees[0])
+    inner_treedef = _structure(inner_treedef, "transpose")
     table = [
         _up_to(inner_treedef, subtree, "inner_treedef", "the tree", path)
         for subtree, path in zip(subtrees, _paths(outer_treedef))

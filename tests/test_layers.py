@@ -50,6 +50,8 @@ ORDER = """
     numpy.operators
     numpy
     nn  flatten_util
+    testing.differences  testing.calls
+    testing.rules
     testing
     tapegrad
 """

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from messages import three_lines
 
 import tapegrad as tg
 from tapegrad import nn
+from tapegrad.errors import InputError
 from tapegrad.testing import check_grads
 
 INF, NAN = math.inf, math.nan
@@ -18,7 +20,8 @@ RNG = np.random.default_rng(0)
 X = RNG.uniform(-2, 2, (2, 3))
 Z = RNG.uniform(-2, 2, (2, 3, 2))
 AXES: list[tuple[np.ndarray, Any]] = [(X, None), (X, 0), (X, -1), (X, (0, 1)), (Z, (0, 2)), (Z, 1), (X[0], 0)]
-CURVES = [nn.relu, nn.sigmoid]
+CURVES = [nn.relu, nn.sigmoid, nn.softplus, nn.log_sigmoid, nn.logcosh]
+REAL = [nn.softplus, nn.log_sigmoid, nn.logcosh, nn.log1mexp]
 ALONG = [nn.logsumexp, nn.softmax, nn.log_softmax]
 
 
@@ -33,6 +36,10 @@ def naive_softmax(x: Any, axis: Any = -1) -> Any:
 NAIVE: dict[Any, Callable[..., Any]] = {
     nn.relu: lambda x: np.where(x > 0, x, 0 * x),
     nn.sigmoid: lambda x: 1 / (1 + np.exp(-x)),
+    nn.softplus: lambda x: np.log(1 + np.exp(x)),
+    nn.log_sigmoid: lambda x: -np.log(1 + np.exp(-x)),
+    nn.logcosh: lambda x: np.log(np.cosh(x)),
+    nn.log1mexp: lambda x: np.log(1 - np.exp(-x)),
     nn.logsumexp: naive_logsumexp,
     nn.softmax: naive_softmax,
     nn.log_softmax: lambda x, axis=-1: np.log(naive_softmax(x, axis)),
@@ -58,6 +65,30 @@ def test_curves(f: Any, x: Any) -> None:
     check_grads(f, (x,), order=1 if rtol > 1e-10 else 2)
 
 
+@pytest.mark.parametrize("x", [0.5, np.float32(2), np.array(0.3), np.abs(X), Z[:0]], ids=np.shape)
+def test_log1mexp(x: Any) -> None:
+    rtol = 1e-6 if np.asarray(x).dtype == np.float32 else 1e-13
+    agree(nn.log1mexp(x), NAIVE[nn.log1mexp](x), rtol)
+    assert type(tg.vjp(nn.log1mexp, x)[0]) is type(nn.log1mexp(x))
+    check_grads(nn.log1mexp, (x,), order=1 if rtol > 1e-10 else 2)
+
+
+@pytest.mark.parametrize("f", REAL, ids=lambda f: f.__name__)
+def test_complex_numbers_are_refused(f: Any) -> None:
+    for call in (f, tg.grad(f, holomorphic=True)):
+        with pytest.raises(InputError, match=f"{f.__name__} got complex numbers") as caught:
+            call(1.0 + 2.0j)
+        three_lines(caught.value)
+
+
+def test_complex_sigmoid() -> None:
+    z = np.array([0.3 + 0.2j, -2000 + 3j, 2000 + 3j, -40 + 0j])
+    agree(nn.sigmoid(z), np.array([1 / (1 + np.exp(-z[0])), 0, 1, math.exp(-40)]))
+    slope = tg.grad(lambda z: np.sum(nn.sigmoid(z)), holomorphic=True)
+    agree(slope(z), np.array([nn.sigmoid(z[0]) * nn.sigmoid(-z[0]), 0, 0, math.exp(-40)]))
+    check_grads(nn.sigmoid, (z[:1],), order=3)
+
+
 @pytest.mark.parametrize("f", ALONG, ids=lambda f: f.__name__)
 @pytest.mark.parametrize(("x", "axis"), AXES)
 def test_along_axes(f: Any, x: np.ndarray, axis: Any) -> None:
@@ -70,12 +101,20 @@ def test_along_axes(f: Any, x: np.ndarray, axis: Any) -> None:
     check_grads(lambda x: f(x, axis), (single,), order=1)
 
 
-@pytest.mark.parametrize("f", [*CURVES, *ALONG], ids=lambda f: f.__name__)
-def test_float32_stays(f: Any) -> None:
-    x = X.astype(np.float32)
+@pytest.mark.parametrize("f", [*CURVES, nn.log1mexp, *ALONG], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_dtype_stays(f: Any, dtype: Any) -> None:
+    x = np.abs(X).astype(dtype)
     first = tg.grad(lambda x: 0.5 * np.sum(f(x) * 3))
-    assert first(x).dtype == np.float32
-    assert tg.grad(lambda x: np.sum(first(x) ** 2))(x).dtype == np.float32
+    assert f(x).dtype == first(x).dtype == dtype
+    assert tg.grad(lambda x: np.sum(first(x) ** 2))(x).dtype == dtype
+
+
+@pytest.mark.parametrize("f", ALONG, ids=lambda f: f.__name__)
+def test_along_axes_of_complex_numbers(f: Any) -> None:
+    z = X + 0.5j * X[::-1]
+    agree(f(z, -1), NAIVE[f](z, -1))
+    check_grads(lambda z: f(z, -1), (z,))
 
 
 def test_defaults_are_those_of_jax() -> None:
@@ -161,6 +200,16 @@ def test_plain_numbers_and_lists() -> None:
         (nn.sigmoid, -800.0, (0, 0, 0)),
         (nn.sigmoid, -INF, (0, 0, 0)),
         (nn.sigmoid, INF, (1, 0, 0)),
+        (nn.softplus, 0.0, (math.log(2), 0.5, 0.25)),
+        (nn.softplus, INF, (INF, 1, 0)),
+        (nn.softplus, -INF, (0, 0, 0)),
+        (nn.log_sigmoid, 0.0, (-math.log(2), 0.5, -0.25)),
+        (nn.log_sigmoid, INF, (0, 0, 0)),
+        (nn.log_sigmoid, -INF, (-INF, 1, 0)),
+        (nn.logcosh, 0.0, (0, 0, 1)),
+        (nn.logcosh, INF, (INF, 1, 0)),
+        (nn.logcosh, -INF, (INF, -1, 0)),
+        (nn.log1mexp, INF, (0, 0, 0)),
         (nn.sigmoid, -40.0, (math.exp(-40), math.exp(-40), math.exp(-40))),
         (nn.sigmoid, -300.0, (math.exp(-300), math.exp(-300), math.exp(-300))),
         (nn.sigmoid, 2.0, (1 / (1 + math.exp(-2)), 0.1049935854035065, -0.1049935854035065 * math.tanh(1))),
@@ -174,8 +223,15 @@ def test_special_points_of_curves(f: Any, x: float, expected: tuple[float, ...],
         assert float(value) == pytest.approx(want, rel=1e-13, abs=0 if want else 1e-300)
 
 
-def test_relu_of_nan() -> None:
-    assert math.isnan(nn.relu(NAN))
+@pytest.mark.parametrize("f", [*CURVES, nn.log1mexp], ids=lambda f: f.__name__)
+def test_of_nan(f: Any) -> None:
+    assert math.isnan(f(NAN))
+
+
+def test_log1mexp_at_the_end_of_its_domain() -> None:
+    with np.errstate(all="ignore"):
+        got = nn.log1mexp(np.array([0.0, -1.0])), tg.grad(nn.log1mexp)(0.0), tg.grad(tg.grad(nn.log1mexp))(0.0)
+    np.testing.assert_array_equal(np.hstack(got), [-INF, NAN, INF, -INF])
 
 
 @pytest.mark.parametrize("large", [1e3, 1e6, 1e300])
@@ -212,6 +268,36 @@ def test_minus_infinity_takes_no_part() -> None:
     agree(tg.grad(lambda x: np.sum(nn.logsumexp(x, 1)))(rows), np.array([[0, 1], [0.5, 0.5]]))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_largest_numbers(dtype: Any) -> None:
+    """Differences from the largest overflow, and nobody hears of it."""
+    most = np.finfo(dtype).max
+    x = np.array([[most, -most, 0], [-most, -most, -most], [-INF, most, most]], dtype)
+    p = np.array([[1, 0, 0], [1 / 3, 1 / 3, 1 / 3], [0, 0.5, 0.5]], dtype)
+    rtol = 4 * float(np.finfo(dtype).eps)
+    agree(nn.logsumexp(x, 1), np.array([most, -most, most]), rtol)
+    agree(nn.logsumexp(x, 1, b=np.ones(3, dtype)), np.array([most, -most, most]), rtol)
+    agree(nn.softmax(x), p, rtol)
+    agree(tg.grad(lambda x: np.sum(nn.logsumexp(x, 1)))(x), p, rtol)
+    agree(nn.log_softmax(x[1:]), np.log(p[1:], where=p[1:] > 0, out=np.full((2, 3), -INF, dtype)), rtol)
+    for row, p_row in zip(x, p, strict=True):
+        hessian = np.diag(p_row) - np.outer(p_row, p_row)
+        for one in (tg.jacrev, tg.jacfwd):
+            for other in (tg.jacrev, tg.jacfwd):
+                agree(one(other(nn.logsumexp))(row), hessian, rtol)
+            agree(one(nn.softmax)(row), hessian, rtol)
+
+
+def test_plus_infinity_takes_all() -> None:
+    for x, p in (([INF, 1.0, -INF], [1.0, 0, 0]), ([INF, 0.0, INF], [0.5, 0, 0.5])):
+        assert nn.logsumexp(x) == INF
+        for way in (tg.jacrev, tg.jacfwd):
+            agree(way(nn.logsumexp)(np.array(x)), np.array(p))
+            agree(way(tg.grad(nn.logsumexp))(np.array(x)), np.zeros((3, 3)))
+    rows = np.array([[INF, 0], [0, 0]])
+    agree(tg.grad(lambda x: np.sum(nn.logsumexp(x, 1)))(rows), np.array([[1, 0], [0.5, 0.5]]))
+
+
 def test_of_nothing_but_minus_infinity() -> None:
     x = np.full(2, -INF)
     assert nn.logsumexp(x) == -INF
@@ -232,8 +318,8 @@ def test_of_nothing() -> None:
 
 
 def test_each_is_one_entry() -> None:
-    for f in (nn.relu, nn.sigmoid, nn.softmax, nn.log_softmax):
-        assert len(tg.trace(f)(X)) == 2  # with X itself
+    for f in (*CURVES, nn.log1mexp, nn.softmax, nn.log_softmax):
+        assert len(tg.trace(f)(np.abs(X))) == 2  # with X itself
     assert len(tg.trace(lambda x: nn.logsumexp(x, -1, keepdims=True))(X)) == 2
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AssignmentError
+from ..guard import duplicate
 from ..primitives.cotangent import conform
 from ..primitives.definition import Definition
 from ..primitives.forms import HOLED, PULL, PUSH
@@ -165,7 +166,7 @@ def _last(path: Path, index: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _write(x: Any, value: Any, path: Path, index: Any) -> Any:
-    made = x.copy("K")  # laid out as x is, for the path to lead to a view
+    made = duplicate(x)
     walk(path, made)[index] = value
     return made
 
@@ -269,9 +270,9 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
     traced = isinstance(value, Tracer) and type(value) is not Blank
     if not traced:
         value = plain(value)
-        if type(root) is Blank and not any(views(root)):
+        if type(root) is Blank and next(views(root), None) is None:
             if not _is_alone(root):
-                root._value = root._value.copy("K")
+                root._value = duplicate(root._value)
             root._value[index] = value
             return
     scope = root._scope

@@ -8,6 +8,7 @@ rule multiplies by its derivative, unconjugated, as in JAX and autograd.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from ..primitives.partial import partial
 from ..primitives.ufuncs import constant, elementwise
 from ..tracer import UFUNCS, Tracer, constant_of, plain
 from .kinks import cone, signed
+
+_LN2, _LN10 = math.log(2), math.log(10)
 
 
 def _is_complex(x: Any) -> bool:
@@ -88,10 +91,17 @@ def _hypot_rule(g: Any, y: Any, x: Any, z: Any) -> Any:
     return cone("hypot", g * _cosine(x, z, y), y)
 
 
-def _angle_rule(g: Any, x: Any, z: Any) -> Any:
-    """x̄ = ḡ z / (x² + z²) of y = arctan2(x, z)"""
+@primitive(elementwise=True)
+def _turn(x: Any, z: Any) -> Any:
+    """z / (x² + z²), by which arctan2(x, z) grows with x; the imaginary part of 1 / (x − iz), so its slopes are alike"""
     h = np.hypot(x, z)
-    return g * _cosine(z, x, h) / h
+    return _cosine(z, x, h) / h
+
+
+@primitive(elementwise=True)
+def _rest(x: Any) -> Any:
+    """1 − x²"""
+    return (1 - x) * (1 + x)
 
 
 @primitive(elementwise=True)
@@ -113,20 +123,31 @@ def _logistic(x: Any) -> Any:
         return 1 / (1 + np.exp(-x))
 
 
+@primitive(elementwise=True)
+def _logistic2(x: Any) -> Any:
+    """1 / (1 + 2⁻ˣ)"""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp2(-x))
+
+
 # fmt: off
 _cosine.defvjp("x")(lambda g, _y, x, z, h: g * (_cosine(z, x, h) ** 2 / np.hypot(x, z)))
 _cosine.defvjp("z")(lambda g, y, x, z, h: -g * (y * _cosine(z, x, h) / np.hypot(x, z)))
+_turn.defvjp("x")(lambda g, y, x, z: g * (-2 * y * _turn(z, x)))
+_turn.defvjp("z")(lambda g, y, x, z: g * ((_turn(z, x) - y) * (_turn(z, x) + y)))
+_rest.defvjp("x")(lambda g, _y, x: g * (-2 * x))
 _one_minus.defvjp("x")(lambda g, y, x: -g * (x / y))
 _one_plus.defvjp("x")(lambda g, y, x: g * (x / y if _is_complex(x) else _cosine(x, 1.0, y)))
 _logistic.defvjp("x")(lambda g, y, x: g * (y * _logistic(-x)))
+_logistic2.defvjp("x")(lambda g, y, x: g * (_LN2 * (y * _logistic2(-x))))
 # fmt: on
 
 
-def _share(x: Any, z: Any, scale: float = 1) -> Any:
-    """eˣ / (eˣ + eᶻ); half where infinities tie"""
+def _share(x: Any, z: Any, logistic: Callable[[Any], Any] = _logistic) -> Any:
+    """eˣ / (eˣ + eᶻ), or the same of another base; half where infinities tie"""
     d = x - z
     tie = np.isnan(d) & np.equal(x, z)
-    return _logistic(scale * (np.where(tie, 0, d) if np.any(tie) else d))
+    return logistic(np.where(tie, 0, d) if np.any(tie) else d)
 
 
 def _arctan_rule(g: Any, _y: Any, x: Any) -> Any:
@@ -148,8 +169,6 @@ def _truth(condition: Any) -> Any:
     return condition.copy() if getattr(condition, "dtype", None) == np.bool_ else np.not_equal(condition, 0)
 
 
-_LN2, _LN10 = math.log(2), math.log(10)
-
 # fmt: off
 # y = f(x, z)                              through x                              through z
 add         = elementwise(np.add,          through,                               through, linear=(0, 1))
@@ -161,11 +180,10 @@ float_power = elementwise(np.float_power,  _power_rule,                         
 remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))
 fmod        = elementwise(np.fmod,         through,                               lambda g, y, x, z: -g * np.rint((x - y) / z))
 hypot       = elementwise(np.hypot,        _hypot_rule,                           lambda g, y, x, z: _hypot_rule(g, y, z, x))
-arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: _angle_rule(g, x, z),
-                                                                                  lambda g, _y, x, z: _angle_rule(-g, z, x))
+arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: g * _turn(x, z),   lambda g, _y, x, z: -g * _turn(z, x))
 logaddexp   = elementwise(np.logaddexp,    lambda g, _y, x, z: g * _share(x, z),  lambda g, _y, x, z: g * _share(z, x))
-logaddexp2  = elementwise(np.logaddexp2,   lambda g, _y, x, z: g * _share(x, z, _LN2),
-                                                                                  lambda g, _y, x, z: g * _share(z, x, _LN2))
+logaddexp2  = elementwise(np.logaddexp2,   lambda g, _y, x, z: g * _share(x, z, _logistic2),
+                                                                                  lambda g, _y, x, z: g * _share(z, x, _logistic2))
 maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _won(g, x, z, np.greater_equal(x, z) | np.isnan(x)),
                                                                                   lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x) | np.isnan(z)))
 minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z) | np.isnan(x)),
@@ -194,8 +212,8 @@ exp         = elementwise(np.exp,        lambda g, y, _x: g * y)
 exp2        = elementwise(np.exp2,       lambda g, y, _x: g * (_LN2 * y))
 expm1       = elementwise(np.expm1,      lambda g, _y, x: g * np.exp(x))
 log         = elementwise(np.log,        lambda g, _y, x: g / x)
-log2        = elementwise(np.log2,       lambda g, _y, x: g / (_LN2 * x))
-log10       = elementwise(np.log10,      lambda g, _y, x: g / (_LN10 * x))
+log2        = elementwise(np.log2,       lambda g, _y, x: g / x / _LN2)
+log10       = elementwise(np.log10,      lambda g, _y, x: g / x / _LN10)
 log1p       = elementwise(np.log1p,      lambda g, _y, x: g / (1 + x))
 sin         = elementwise(np.sin,        lambda g, _y, x: g * np.cos(x))
 cos         = elementwise(np.cos,        lambda g, _y, x: -g * np.sin(x))
@@ -208,7 +226,7 @@ cosh        = elementwise(np.cosh,       lambda g, _y, x: g * np.sinh(x))
 tanh        = elementwise(np.tanh,       _tanh_rule)
 arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / _one_plus(x))
 arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1))
-arctanh     = elementwise(np.arctanh,    lambda g, _y, x: g / ((1 - x) * (1 + x)))
+arctanh     = elementwise(np.arctanh,    lambda g, _y, x: g / _rest(x))
 deg2rad     = elementwise(np.deg2rad,    lambda g, _y, _x: np.deg2rad(g), linear=(0,))
 rad2deg     = elementwise(np.rad2deg,    lambda g, _y, _x: np.rad2deg(g), linear=(0,))
 radians     = elementwise(np.radians,    lambda g, _y, _x: np.radians(g), linear=(0,))

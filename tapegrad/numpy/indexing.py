@@ -21,6 +21,7 @@ from .assignment import Elements
 from .elementwise import refuse_out
 from .joining import asarray
 from .scattering import BASIC, integers, own, picked, scatter, scattered
+from .structure import laid_out
 
 
 def _get(x: Any, index: Any) -> Any:
@@ -76,6 +77,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
     a, axis = _along(a, axis)
     indices = integers(indices)
     if mode != "raise":
+        np.take(np.empty(0), [], mode=mode)  # which knows the modes
         n = a.shape[axis]
         indices = indices % n if mode == "wrap" else np.clip(indices, 0, n - 1)
     return a[(*(slice(None),) * axis, indices)]
@@ -108,7 +110,7 @@ def extract(condition: Any, arr: Any) -> Any:
 @composed(np.repeat)
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     a, axis = _along(a, axis)
-    return np.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
+    return laid_out(np.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis), "C")
 
 
 @composed(np.delete)

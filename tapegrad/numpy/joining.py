@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..primitives.define import array_function, composed, has_tracer
+from ..primitives.ufuncs import operand
 from ..tracer import FUNCTIONS, Tracer, plain
 from .structure import astype
 
@@ -44,7 +45,13 @@ stack = composed(np.stack)(lambda arrays, *args, **kwargs: _stack(_parts(arrays)
 
 def _parts(arrays: Any) -> list[Any]:
     """The arrays to join, each an array of its own: of one array the slices along its first axis."""
-    return [array(part) if isinstance(part, (list, tuple)) else part for part in arrays]
+    return [array(part) if isinstance(part, (list, tuple)) else _part(part) for part in arrays]
+
+
+def _part(x: Any) -> Any:
+    """An array or a number as it is, and what NumPy would make an array of as that."""
+    x = operand(x)
+    return x if hasattr(x, "shape") or isinstance(x, (int, float, complex)) else operand(np.asarray(x))
 
 
 def _joined(function: Any, spread: Callable[[Any], Any], axis: Callable[[Any], int]) -> Any:
@@ -170,4 +177,9 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, *
 FUNCTIONS[np.array] = array
 FUNCTIONS[np.asarray] = asarray
 composed(np.asanyarray)(lambda a, dtype=None, *args, **kwargs: asarray(a, dtype))
-composed(np.ascontiguousarray)(lambda a, dtype=None, **kwargs: np.atleast_1d(asarray(a, dtype)))
+
+
+@composed(np.ascontiguousarray)
+def ascontiguousarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    a = np.atleast_1d(asarray(a, dtype))
+    return a if plain(a).flags.c_contiguous else np.copy(a, "C")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ..errors import AssignmentError
+from ..errors import AssignmentError, ConversionError
 from ..primitives.general import LEAVES
 from ..tracer import Tracer, constant_of, plain
 from . import elementwise as e
@@ -43,7 +44,8 @@ def _constant(operate: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any,
 
 def _fits(x: Any) -> bool:
     """Whether an operand is a number or an array, or can become one."""
-    return type(x) in LEAVES or isinstance(x, (Tracer, list, tuple, np.ndarray))
+    kinds = (Tracer, list, tuple, np.ndarray, numbers.Number, range, memoryview)
+    return type(x) in LEAVES or isinstance(x, kinds) or (hasattr(x, "__array__") and not hasattr(x, "__array_ufunc__"))
 
 
 def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any]:
@@ -119,6 +121,22 @@ def _iterate(x: Tracer) -> Iterator[Any]:
     return (x[k] for k in range(x.shape[0]))
 
 
+def _contains(x: Tracer, value: Any) -> bool:
+    if not x.ndim:
+        raise TypeError("iteration over a 0-d array")
+    return bool(np.any(constant_of(x, "in") == plain(value)))
+
+
+def _view(x: Tracer, *args: Any, **kwargs: Any) -> Any:
+    if args or kwargs:
+        raise ConversionError(
+            "x.view() of a traced array with another dtype or class",
+            "the derivative would be cut there",
+            "x.astype(dtype) converts the values; x.view() alone is x[...]",
+        )
+    return x[...]
+
+
 def _item(x: Tracer, *args: Any) -> Any:
     if len(args) == 1 and not isinstance(args[0], tuple):
         x = structure.ravel(x)[operator.index(args[0])]
@@ -132,6 +150,8 @@ def _tolist(x: Tracer) -> Any:
 
 
 def _reshape(x: Tracer, *shape: Any, order: Any = "C") -> Any:
+    if not shape:
+        raise TypeError("reshape() takes exactly 1 argument (0 given)")
     return structure.reshape(x, shape[0] if len(shape) == 1 else shape, order=order)
 
 
@@ -176,13 +196,14 @@ _METHODS: dict[str, Any] = {
     "flat": property(updates.Flat, lambda x, value: updates.Flat(x).__setitem__(slice(None), value)),
     "conj": _conjugate,
     "conjugate": _conjugate,
-    "__contains__": lambda x, value: bool(np.any(constant_of(x, "in") == plain(value))),
+    "__contains__": _contains,
     "reshape": _reshape,
     "transpose": _transpose,
     "astype": structure.astype,
     "compress": lambda x, condition, axis=None, out=None: indexing.compress(condition, x, axis, out),
-    "copy": lambda x, order="C": x.__copy__(),
-    "flatten": lambda x, order="C": structure.ravel(x, order).__copy__(),
+    "copy": lambda x, order="C": structure.copy(x, order),
+    "flatten": lambda x, order="C": structure.copy(structure.ravel(x, order)),
+    "view": _view,
     "item": _item,
     "tolist": _tolist,
     "fill": lambda x, value: assign(x, ..., value),

@@ -16,7 +16,7 @@ import numpy as np
 from ..primitives.cotangent import unbroadcast
 from ..primitives.define import composed, general, has_tracer
 from ..primitives.definition import Definition
-from ..primitives.ufuncs import generalised
+from ..primitives.ufuncs import generalised, operand
 from ..tracer import FUNCTIONS, METHODS, UFUNCS, plain
 from .joining import asarray
 from .structure import _conjugate, _shape
@@ -38,8 +38,16 @@ def _T(x: Any) -> Any:
 
 
 def _array(x: Any) -> Any:
-    """An operand, as an array if it was a list or a number."""
-    return x if hasattr(x, "ndim") else asarray(x)
+    """An operand of a call with traced values, as an array if it was a list or a number."""
+    x = operand(x)
+    return x if hasattr(x, "ndim") else operand(asarray(x))
+
+
+def _arrays(*operands: Any) -> list[Any]:
+    """The operands of any call, likewise."""
+    if has_tracer(operands, {}):
+        return [*map(_array, operands)]
+    return [x if hasattr(x, "ndim") else asarray(x) for x in operands]
 
 
 def _of_arrays(function: Any, made: Callable[..., Any]) -> Any:
@@ -47,7 +55,7 @@ def _of_arrays(function: Any, made: Callable[..., Any]) -> Any:
 
     @functools.wraps(function)
     def call(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
-        return made(_array(a), _array(b), *args, **kwargs)
+        return made(*_arrays(a, b), *args, **kwargs)
 
     (UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS)[function] = call
     return call
@@ -182,7 +190,7 @@ matmul = generalised(np.matmul, _left, _right, multilinear=(0, 1))
 
 @functools.wraps(np.dot)
 def dot(a: Any, b: Any, out: None = None) -> Any:
-    a, b = _array(a), _array(b)
+    a, b = _arrays(a, b)
     matrices = 0 < _ndim(a) < 3 and 0 < _ndim(b) < 3
     return matmul(a, b) if matrices and out is None and has_tracer((a, b), {}) else _dot(a, b, out)
 

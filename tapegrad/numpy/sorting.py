@@ -8,6 +8,8 @@ import numpy as np
 
 from ..primitives.define import composed
 from ..primitives.ufuncs import constant
+from ..tracer import plain
+from .structure import laid_out
 
 for _function in (
     *(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort, np.argwhere),
@@ -20,7 +22,10 @@ for _function in (
 def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     if axis is None:
         a, axis = np.ravel(a), 0
-    return np.take_along_axis(a, np.argsort(a, axis, kind="stable"), axis)
+    if kind is not None:
+        np.argsort([], kind=kind)  # which knows the kinds
+    made = np.take_along_axis(a, np.argsort(a, axis, kind="stable"), axis)
+    return laid_out(made, "F" if plain(a).flags.fnc else "C")
 
 
 @composed(np.partition)

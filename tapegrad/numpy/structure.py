@@ -9,7 +9,8 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..primitives.cotangent import unbroadcast
 from ..primitives.define import array_function, composed, internal
-from ..tracer import plain
+from ..tracer import Tracer, plain
+from ..views import origin
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -84,7 +85,8 @@ def _layout(a: Any) -> str:
 
 @composed(np.reshape)
 def reshape(a: Any, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
-    return _reshape(a, shape, _layout(a) if order == "A" else order)
+    made = _reshape(a, shape, _layout(a) if order == "A" else order)
+    return made.copy() if copy else made
 
 
 @composed(np.ravel)
@@ -117,7 +119,8 @@ def tile(A: Any, reps: Any) -> Any:
     reps = (1,) * (len(shape) - len(reps)) + reps
     apart = np.reshape(A, [m for n in shape for m in (1, n)])
     wide = np.broadcast_to(apart, [m for r, n in zip(reps, shape, strict=True) for m in (r, n)])
-    return np.reshape(wide, [r * n for r, n in zip(reps, shape, strict=True)])
+    made = np.reshape(wide, [r * n for r, n in zip(reps, shape, strict=True)])
+    return np.copy(made) if made is A or origin(made)[0] is not made else made
 
 
 @composed(np.broadcast_arrays)
@@ -171,4 +174,18 @@ _boxed.defvjp("x")(lambda g, _y, _x: g)
 
 @composed(np.copy)
 def copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
-    return a.__copy__() if type(plain(a)) is np.ndarray else _boxed(a)
+    return duplicate(a, order) if type(plain(a)) is np.ndarray else _boxed(a)
+
+
+def duplicate(a: Tracer, order: Any) -> Tracer:
+    """A copy of a traced array, laid out in memory as NumPy's `copy` does it."""
+    made = a.__copy__()
+    made._value = plain(a).copy(order)
+    return made
+
+
+def laid_out(made: Any, order: str) -> Any:
+    """A new array, laid out in memory in this order, as the function of NumPy's that it comes from has it."""
+    if isinstance(made, Tracer) and type(made._value) is np.ndarray:
+        made._value = np.asarray(made._value, order=order)
+    return made

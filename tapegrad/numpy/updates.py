@@ -169,13 +169,15 @@ class AtIndex:
 # what NumPy does in place
 
 
-def _target(a: Any, name: str) -> None:
+def _target(a: Any, name: str) -> Any:
+    """The array to write to, with an axis at least."""
     if not isinstance(a, Tracer):
         raise AssignmentError(
             f"numpy.{name} would write a traced value into a plain array",
             f"a plain array of shape {np.shape(a)} cannot hold a derivative",
             "make the array from a traced one: numpy.zeros_like(x), x.copy(); tapegrad.numpy.full takes a traced value",
         )
+    return a if a.ndim else np.reshape(a, 1)
 
 
 @composed(np.copyto)
@@ -193,7 +195,7 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
 
 @composed(np.put)
 def put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
-    _target(a, "put")
+    a = _target(a, "put")
     at = np.arange(a.size).take(np.ravel(ind), mode=mode)
     if at.size:
         assign(a, np.unravel_index(at, a.shape), _repeated(v, at.size))
@@ -201,14 +203,15 @@ def put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
 
 @composed(np.putmask)
 def putmask(a: Any, mask: Any, values: Any) -> None:
-    _target(a, "putmask")
+    a = _target(a, "putmask")
     at = np.flatnonzero(constant_of(mask, "putmask"))
-    assign(a, np.unravel_index(at, a.shape), _repeated(values, a.size)[at])
+    if at.size:
+        assign(a, np.unravel_index(at, a.shape), _repeated(values, a.size)[at])
 
 
 @composed(np.place)
 def place(arr: Any, mask: Any, vals: Any) -> None:
-    _target(arr, "place")
+    arr = _target(arr, "place")
     at = np.flatnonzero(constant_of(mask, "place"))
     if at.size:
         assign(arr, np.unravel_index(at, arr.shape), _repeated(vals, at.size))
@@ -222,7 +225,7 @@ def _repeated(values: Any, n: int) -> Any:
 
 @composed(np.put_along_axis)
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
-    _target(arr, "put_along_axis")
+    arr = _target(arr, "put_along_axis")
     if axis is None:
         assign(arr, np.unravel_index(np.arange(arr.size)[indices], arr.shape), values)
         return

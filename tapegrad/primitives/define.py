@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import tree
 from ..errors import PrimitiveError
-from ..tracer import DIRECT, FUNCTIONS, Tracer
+from ..tracer import DIRECT, FUNCTIONS, Blank, Tracer
 from .definition import Definition
 from .general import LEAVES, closed_over, make_form, make_record
 from .several import several, takes_several
@@ -147,6 +147,8 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
             return (first or choose()[0])(*args, **kwargs)
         for a in (*args, *kwargs.values()) if kwargs else args:
             if type(a) not in LEAVES and _is_traced(a):
+                if not definition.views and (untouched := _without_blanks(args, kwargs)) is not None:
+                    return plain(*untouched[0], **untouched[1])
                 if not sequence and args and isinstance(args[0], (list, tuple)):
                     args = (FUNCTIONS[np.array](args[0]), *args[1:])
                 return (other or choose()[1])(*args, **kwargs)
@@ -165,6 +167,14 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
 def internal(**words: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make a function of our own a primitive; the words are those of `Definition`."""
     return lambda fun: general(Definition(fun, fun.__name__, **words), fun)
+
+
+def _without_blanks(args: Any, kwargs: Any) -> Any:
+    """The arguments with new arrays as plain ones, if nothing else is traced and none of them is to be written to."""
+    leaves, structure = tree.flatten((args, kwargs))
+    if isinstance(kwargs.get("out"), Tracer) or any([isinstance(a, Tracer) and type(a) is not Blank for a in leaves]):
+        return None
+    return structure.unflatten([a._value if type(a) is Blank else a for a in leaves])
 
 
 def has_tracer(args: Any, kwargs: Any) -> bool:

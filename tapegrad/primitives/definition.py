@@ -63,7 +63,8 @@ class Definition:
             tuple([self.defaults[j] for j in range(k, n)]) if all(j in self.defaults for j in range(k, n)) else None
             for k in range(n + 1)
         ]
-        self.nondiff = frozenset(self.key(argument) for argument in nondiff)
+        named: Iterable[Any] = nondiff if isinstance(nondiff, Iterable) else (nondiff,)  # to complain of what is none
+        self.nondiff = frozenset(self.key(argument) for argument in named)
         self.constants = frozenset(self.key(argument) for argument in constants)  # derivative zero
         self.linear = frozenset(self.key(argument) for argument in linear)  # in all of these together
         self.multilinear = frozenset(self.key(argument) for argument in multilinear)  # in each of these alone
@@ -98,12 +99,12 @@ class Definition:
                 return self.names.index(argument)
             if argument in self.keyword_only or self.options:
                 return argument
-        elif isinstance(argument, int) and not isinstance(argument, bool):
-            n = len(self.names)
-            if -n <= argument < n:
-                return argument % n
-            if self.variadic and argument >= 0:
-                return argument
+        elif isinstance(argument, (int, np.integer)) and not isinstance(argument, bool):
+            at, n = int(argument), len(self.names)
+            if -n <= at < n:
+                return at % n
+            if self.variadic and at >= 0:
+                return at
         raise RuleError(
             f"{self.name} has no argument {argument!r}",
             f"arguments: {self.describe()}",
@@ -238,7 +239,7 @@ class Definition:
     def _check(self, key: Key | None, call: Any, decorator: str, first: str) -> None:
         if not callable(call):
             raise RuleError(
-                f"the rule given for {self.name} is a {type(call).__name__}, not a function",
+                f"the rule given for {self.name} is of class {type(call).__name__}, not a function",
                 f"arguments: {self.describe()}",
                 f"put @{self.name}.{decorator} above a function ({first}, y, arguments)",
             )

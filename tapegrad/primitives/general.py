@@ -224,10 +224,10 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             elif type(a) not in LEAVES and tree.is_node(a):
                 a = _unwrap(word, a, found)
             options[word] = a
-        if not found:
-            return body(*plain, **options)
         if definition.refused:
             definition.refuse(plain, options)
+        if not found:
+            return body(*plain, **options)
         keys = (found[0][0],) if len(found) == 1 else tuple(dict.fromkeys([edge[0] for edge in found]))
         y_fate, fates = definition.plan(keys, len(plain))
         scope = found[0][3]._scope
@@ -241,6 +241,8 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             y = body(*arguments, **options)
         else:
             y = run(body, arguments, args, options, kwargs)
+        if type(y) not in LEAVES or (type(y) is _ndarray and y.dtype.hasobject):
+            _refuse_odd(name, y)
         options = {word: kept(a, kwargs[word], scope) for word, a in options.items()}
         edges = tuple([(k, leaf, n, t._index, t._scope.mask, t._spec) for k, leaf, n, t in found])
         mask = scope.mask
@@ -277,6 +279,18 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         return made
 
     return record
+
+
+def _refuse_odd(name: str, y: Any) -> None:
+    """Raise if an answer holds objects, or is an array with a mind of its own."""
+    odd = isinstance(y, _ndarray) and (y.dtype.hasobject or type(y) is not _ndarray)
+    if odd or hasattr(y, "to_numpy") or hasattr(y, "toarray"):
+        kind = "an array of objects" if type(y) is _ndarray else f"a {type(y).__module__}.{type(y).__name__}"
+        raise PrimitiveError(
+            f"{name} gave {kind} for a traced value",
+            "its derivative is known for numbers and plain arrays of them",
+            "pass and return arrays of numbers: numpy.asarray(x, float)",
+        )
 
 
 def kept(value: Any, given: Any, scope: Scope) -> Any:

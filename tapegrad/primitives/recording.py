@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import numbers
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -18,8 +20,13 @@ from .partial import Partial, filled
 from .rules import Key
 
 
-def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: list[int]) -> list[Tracer]:
-    """Tracers of this frame for the leaves of argument number `k`; their indices go to the end of `indices`."""
+def enter(
+    frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: list[int], fun: Any = None
+) -> list[Tracer]:
+    """Tracers of this frame for the leaves of argument number `k`; their indices go to the end of `indices`.
+
+    An error calls a leaf by the name that `fun` has for the argument.
+    """
     scope = frame.scope
     count = scope.count
     entered: list[Tracer] = []
@@ -32,15 +39,15 @@ def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: l
         elif kind is float:
             spec = float
         elif kind is int:
-            leaf, spec = float(leaf), float
+            leaf, spec = _as_float(leaf), float
         elif isinstance(leaf, Tracer):
-            entered.append(again := _enter_again(frame, leaf, argument, k))
+            entered.append(again := _enter_again(frame, leaf, argument, k, fun))
             indices.append(again._index)
             continue
         elif kind is complex or (isinstance(leaf, np.generic) and is_inexact(leaf)):
             spec = spec_of(leaf)
         else:
-            raise _refused(leaf, frame.name, _path(argument, k, len(entered)))
+            raise _refused(leaf, frame.name, *_path(argument, k, len(entered), fun))
         made = Tracer() if not scope.complete else tracer(None, 0, scope, spec)
         made._value = leaf
         made._index = i = next(count)
@@ -51,12 +58,23 @@ def enter(frame: Frame, leaves: Sequence[Any], argument: Any, k: int, indices: l
     return entered
 
 
-def _path(argument: Any, k: int, j: int) -> str:
-    """The name of the j-th leaf of argument k: argument 0['w'][1]."""
-    return f"argument {k}{tree.keystr(tree.leaves_with_path(argument)[j][0])}"
+def parameter(fun: Any, k: int) -> str | None:
+    """The name of argument number `k` of a function, None where its signature does not tell."""
+    try:
+        found = [*inspect.signature(fun).parameters.values()][k]
+    except (TypeError, ValueError, IndexError):
+        return None
+    return found.name if found.kind in (found.POSITIONAL_ONLY, found.POSITIONAL_OR_KEYWORD) else None
 
 
-def _enter_again(frame: Frame, leaf: Tracer, argument: Any, k: int) -> Tracer:
+def _path(argument: Any, k: int, j: int, fun: Any) -> tuple[str, str]:
+    """What to call the j-th leaf of argument k, params['w'][1] or argument 0['w'][1], and what to type for it."""
+    steps = tree.keystr(tree.leaves_with_path(argument)[j][0])
+    name = parameter(fun, k)
+    return f"{name or f'argument {k}'}{steps}", "x" if "<" in steps else f"{name or 'x'}{steps}"
+
+
+def _enter_again(frame: Frame, leaf: Tracer, argument: Any, k: int, fun: Any) -> Tracer:
     """A tracer of this frame for a value that frames around it trace."""
     outside = leaf._scope
     if outside.ended is not None:
@@ -64,7 +82,7 @@ def _enter_again(frame: Frame, leaf: Tracer, argument: Any, k: int) -> Tracer:
     if outside.tape is not frame.tape:
         raise EscapedTracerError(
             f"{frame.name} got a traced value of another thread or task",
-            f"{_path(argument, k, [x is leaf for x in tree.leaves(argument)].index(True))} is {leaf!r}",
+            f"{_path(argument, k, [x is leaf for x in tree.leaves(argument)].index(True), fun)[0]} is {leaf!r}",
             "differentiate within one thread, or pass tapegrad.stop_gradient(x)",
         )
     scope = frame.tape.scope(outside.mask | frame.bit)
@@ -73,27 +91,58 @@ def _enter_again(frame: Frame, leaf: Tracer, argument: Any, k: int) -> Tracer:
     return tracer(leaf._value, index, scope, leaf._spec)
 
 
-def _refused(leaf: Any, name: str, path: str) -> InputError:
-    kind = type(leaf)
-    dtype = getattr(leaf, "dtype", None)
-    if dtype is not None and isinstance(leaf, (np.ndarray, np.generic)):
-        if kind is np.ndarray or isinstance(leaf, np.generic):
-            return InputError(
-                f"{name} cannot differentiate by {path}: it has dtype {dtype}",
-                f"shape {leaf.shape}; what can vary continuously has a dtype of floats or complex numbers",
-                f"pass {path}.astype(float)" if dtype.kind in "iub" else "pass numbers as an array of floats",
-            )
+def _refused(leaf: Any, name: str, path: str, word: str) -> InputError:
+    """The error for a leaf that cannot vary: its path, and the word that stands for it in code."""
+    instead = plain_form(leaf, word)
+    hold = "or hold it constant, by argnums or in a lambda"
+    if type(leaf) is np.ndarray or isinstance(leaf, np.generic):
         return InputError(
-            f"{name} cannot differentiate by {path}: it is a {kind.__module__}.{kind.__name__}",
-            "subclasses of ndarray lose what makes them special, or the derivative",
-            "pass a plain array: numpy.asarray(x)",
+            f"{name} cannot differentiate by {path}: it has dtype {leaf.dtype}",
+            f"shape {leaf.shape}; what can vary continuously has a dtype of floats or complex numbers",
+            f"pass {instead or 'numbers as an array of floats'}, {hold}",
         )
+    if isinstance(leaf, np.ndarray):
+        return InputError(
+            f"{name} cannot differentiate by {path}: it is {a_kind(leaf)}",
+            "subclasses of ndarray lose what makes them special, or the derivative",
+            f"pass a plain array: {instead}",
+        )
+    way = f"pass {instead}" if instead else "register a class with tapegrad.tree.register_dataclass or register_node"
     return InputError(
-        f"{name} cannot differentiate by {path}: it is a {kind.__name__}",
+        f"{name} cannot differentiate by {path}: it is {a_kind(leaf)}",
         "what can be differentiated by: floats, complex numbers, arrays of them, and nests of these "
         "(list, tuple, dict, None, registered classes)",
-        "register a class of your own with tapegrad.tree.register_dataclass or register_node, or choose argnums",
+        f"{way}, {hold}",
     )
+
+
+def plain_form(x: Any, word: str) -> str:
+    """What to type for a plain number, array or list of them in the place of x, a `word` in code; "" if nothing is."""
+    dtype = getattr(x, "dtype", None)
+    if isinstance(x, np.ma.MaskedArray):
+        return f"{word}.filled(value)"
+    if hasattr(x, "to_numpy") or hasattr(x, "toarray"):  # of pandas, of scipy.sparse
+        return f"{word}.{'to_numpy' if hasattr(x, 'to_numpy') else 'toarray'}()"
+    if isinstance(x, (np.ndarray, np.generic)) and dtype is not None:
+        if dtype.names:
+            return f"{word}[{dtype.names[0]!r}]"
+        if type(x) is np.ndarray or isinstance(x, np.generic):
+            return f"{word}.astype(float)" if dtype.kind in "iubO" else ""
+    if isinstance(x, numbers.Number):
+        return f"float({word})"
+    if isinstance(x, (str, bytes, bytearray, type)):
+        return ""
+    if isinstance(x, memoryview) or hasattr(x, "__array__") or type(x).__module__ == "array":
+        return f"numpy.asarray({word})"
+    return f"list({word})" if isinstance(x, Iterable) else ""
+
+
+def a_kind(x: Any) -> str:
+    """The class of a value, with where it comes from: a float, a pandas.Series."""
+    kind = type(x)
+    if kind.__module__ in ("builtins", "array"):
+        return f"{'an' if kind.__name__[0] in 'aeiou' else 'a'} {kind.__name__}"
+    return f"a {kind.__module__}.{kind.__qualname__}"
 
 
 def lower(frame: Frame, value: Any, apart: bool = False) -> Any:
@@ -263,6 +312,17 @@ def _calibrate() -> int:
 
 _ndarray = np.ndarray
 _ALONE = _calibrate()
+
+
+def _as_float(x: int) -> float:
+    try:
+        return float(x)
+    except OverflowError:
+        raise InputError(
+            f"an integer of {x.bit_length()} bits is too large to be differentiated by",
+            f"an int counts as a float, which goes up to {sys.float_info.max:.3g}",
+            "scale it, or hold it constant by argnums",
+        ) from None
 
 
 def describe(value: Any) -> str:

@@ -112,7 +112,7 @@ def several(definition: Definition, number: int, slow: Callable[..., Any]) -> Ca
         t = type(y)
         if t is _ndarray and y.dtype.kind in "fc":
             spec: Any = y.shape, y.dtype
-        elif t is not _ndarray and is_inexact(y) and not isinstance(y, Tracer):
+        elif t is not _ndarray and t in LEAVES and is_inexact(y):
             spec = spec_of(y)
         else:
             return make_record(definition, number, lambda *_, **__: y)(*args)

@@ -131,7 +131,7 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
             spec: Any = y.shape, y.dtype
             if spec[1].kind not in "fc":
                 return y
-        elif is_inexact(y) and not isinstance(y, Tracer):
+        elif t in LEAVES and is_inexact(y):
             spec = spec_of(y)
         else:
             return make_record(definition, number, lambda *_, **__: y)(x, *settings)

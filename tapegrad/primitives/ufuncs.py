@@ -17,6 +17,7 @@ from .define import dress, has_tracer
 from .definition import Definition
 from .forms import edge, quick
 from .general import LEAVES, make_form, make_record
+from .recording import a_kind, plain_form
 from .rules import OF_SHAPE
 from .unary import unary
 
@@ -141,22 +142,51 @@ def _into_plain(name: str) -> PrimitiveError:
 
 
 def _operand(a: Any) -> Any:
-    """An operand that is not a plain number or array: an array if it can be one, else NotImplemented."""
+    """An operand that is not a plain number or array: an array if it can be one, else NotImplemented.
+
+    Raises for what is no array of NumPy's own class, but takes itself for one, and for arrays of objects.
+    """
     if isinstance(a, (list, tuple)):
-        return FUNCTIONS[np.array](a)
+        a = FUNCTIONS[np.array](a)
+    if isinstance(a, (Tracer, np.generic)) or type(a) is np.ndarray:
+        return check_objects(a)
     if isinstance(a, np.memmap):
         return np.asarray(a)
-    if isinstance(a, np.ndarray):
+    own = getattr(a, "__array_ufunc__", None) is not None
+    if own or isinstance(a, np.ndarray) or hasattr(a, "toarray") or hasattr(a, "to_numpy"):
         raise PrimitiveError(
-            f"a traced value met a {type(a).__module__}.{type(a).__name__}",
-            "what a subclass of ndarray does differently has no derivative rule",
-            "pass a plain array: numpy.asarray(x)",
+            f"a traced value met {a_kind(a)}",
+            "what this class does differently from a plain array has no derivative rule",
+            f"pass a plain array: {plain_form(a, 'x') or 'numpy.asarray(x)'}",
         )
-    if isinstance(a, np.generic) or getattr(a, "__array_ufunc__", None) is not None:
-        return a
     if isinstance(a, numbers.Real):
         return float(a)
-    return np.asarray(a) if hasattr(a, "__array__") and not hasattr(a, "__array_ufunc__") else NotImplemented
+    opens = hasattr(a, "__array__") and not hasattr(a, "__array_ufunc__")
+    return check_objects(np.asarray(a)) if opens else NotImplemented
+
+
+def operand(a: Any) -> Any:
+    """What a function of NumPy takes for an array, as a plain array or number; raises if a traced value cannot meet it.
+
+    Python's numbers and what is no array at all stay what they are.
+    """
+    if type(a) is np.ndarray or isinstance(a, Tracer):
+        return check_objects(a)
+    if type(a) in LEAVES:
+        return a
+    made = _operand(a)
+    return a if made is NotImplemented else made
+
+
+def check_objects(a: Any) -> Any:
+    """The array or number itself; raises if it holds objects."""
+    if a.dtype.kind == "O":
+        raise PrimitiveError(
+            "a traced value met an array of objects",
+            f"shape {a.shape}, dtype object: what its elements do has no derivative rule",
+            "pass an array of numbers: x.astype(float)",
+        )
+    return a
 
 
 def constant(function: Any) -> Any:

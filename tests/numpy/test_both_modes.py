@@ -79,7 +79,8 @@ ADDED = [
     case(np.full_like, X, 2.5),
     *[case(f, x) for f in (np.array, np.asarray, np.asanyarray, np.ascontiguousarray) for x in (X, [1.5, V[0], 2])],
     case(np.array, [V, [1, 2, 3]]),
-    *[case(f, x) for f in (nn.relu, nn.sigmoid) for x in (X - 1, 0.5)],
+    *[case(f, x) for f in (nn.relu, nn.sigmoid, nn.softplus, nn.log_sigmoid, nn.logcosh) for x in (X - 1, 0.5)],
+    *[case(nn.log1mexp, x) for x in (X, 0.5)],
     *[case(f, X, axis=k) for f in (nn.softmax, nn.log_softmax, nn.logsumexp) for k in (0, (0, 1), None)],
     case(nn.logsumexp, X, None, X + 1),
     case(nn.softmax, X, where=X > 0.6),
@@ -306,6 +307,7 @@ REAL = {f for table in (test_elementwise.UNARY, test_elementwise.BINARY) for f, 
 REAL |= (
     {(f, "outer") for f in REAL} | {f for ufunc in (np.divmod, np.ldexp) for f in (ufunc, (ufunc, "outer"))} | {np.i0}
 )
+REAL |= {nn.softplus, nn.log_sigmoid, nn.logcosh, nn.log1mexp}
 FULL = {np.full, np.extract, np.select, np.take_along_axis, np.linalg.matrix_power, np.linalg.multi_dot}
 
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tapegrad import is_tracer, jvp, linearize, primitive, stop_gradient, testing, vjp
+from tapegrad import is_tracer, jvp, linearize, primitive, stop_gradient, vjp
 from tapegrad.errors import GradientCheckError, InputError, MissingRuleError, TapegradError
-from tapegrad.testing import check_grads
+from tapegrad.testing import check_grads, differences
 
 V = np.array([0.5, -1.5, 2.0])
 M = np.array([[0.3, -1.2, 0.7], [1.1, 0.4, -0.6]])
@@ -306,7 +306,7 @@ def test_both_modes_agree_to_more_digits(x: Any) -> None:
 
 
 def test_another_tangent_by_linearize(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(testing, "linearize", lambda f, *primals: linearize(lambda x: 2 * f(x), *primals))
+    monkeypatch.setattr(differences, "linearize", lambda f, *primals: linearize(lambda x: 2 * f(x), *primals))
     text = message(lambda x: 64 * x, (V,))
     assert (
         "order 1, fwd: another tangent by linearize than by jvp: tangent of output[0]\n  -13.5; at first -6.75" in text
@@ -330,7 +330,7 @@ def test_tangents_unlike_the_outputs(
         value, tangent = jvp(*call)
         return value, spoil(tangent)
 
-    monkeypatch.setattr(testing, "jvp", spoilt)
+    monkeypatch.setattr(differences, "jvp", spoilt)
     text = message(lambda x: x * 2, (x,))
     assert "order 1, fwd: tangents unlike the outputs" in text
     assert there in text
@@ -484,7 +484,7 @@ def test_cotangents_unlike_the_arguments(
         value, pullback = vjp(f, *primals)
         return value, lambda g: tuple(map(spoil, pullback(g)))
 
-    monkeypatch.setattr(testing, "vjp", spoilt)
+    monkeypatch.setattr(differences, "vjp", spoilt)
     text = message(lambda x: x * 2, (x,))
     assert "order 1, rev: cotangents unlike the arguments" in text
     assert there in text
@@ -495,7 +495,7 @@ def test_pullback_changes_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None
         value, pullback = vjp(f, *primals)
         return value, lambda g: (pullback(g), primals[0].fill(7.0))[0]
 
-    monkeypatch.setattr(testing, "vjp", careless)
+    monkeypatch.setattr(differences, "vjp", careless)
     assert "changes its arguments: argument 0[0]\n  7.0; at first 0.5" in message(
         lambda x: x * 2, (V,), order=1, modes="rev"
     )

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from . import tree
-from .errors import CotangentError, GradientCheckError, InputError, TreeError
-from .linear import jvp, linearize, vjp
-from .tracer import is_inexact
+from .. import tree
+from ..errors import CotangentError, GradientCheckError, InputError, TreeError
+from ..linear import jvp, linearize, vjp
+from ..tracer import is_inexact
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 Reading = Callable[[Vector, Vector], float]  # (c, u) -> c · Ju for the matrix J of the derivatives
@@ -87,8 +87,15 @@ def check_grads(
         )
     names = [f"argument {path[0].idx}{tree.keystr(path[1:])}" for path, _ in pairs]
     title = getattr(f, "__name__", type(f).__name__)
-    options = title, order, atol, rtol, eps
-    _check(_Level(functools.partial(f, **(kwargs or {})), own, names, [], (), options), dict.fromkeys(modes))
+    compare(title, functools.partial(f, **(kwargs or {})), own, names, order, modes, atol, rtol, eps)
+
+
+def compare(
+    title: str, f: Callable[..., Any], args: tuple[Any, ...], names: list[str], order: int, modes: Sequence[str],
+    atol: float | None = None, rtol: float | None = None, eps: float | None = None,
+) -> None:  # fmt: skip
+    """The same of a function, and of the leaves of its arguments, that messages are to call by these names."""
+    _check(_Level(f, args, names, [], (), (title, order, atol, rtol, eps)), dict.fromkeys(modes))
 
 
 def _own(leaf: Any) -> Any:
