@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def debug_nans(enabled: bool = True) -> Iterator[None]:
     """A context in which the first nan or infinity that appears raises, whether forward or on the way back.
 
     The error names the operation, its inputs and the line that called it. Values are kept that the derivative does not
-    need, and every operation is slower.
+    need, every operation is slower, and NumPy's own warnings of such numbers are off.
 
     Args:
         enabled: False leaves it out, within a context in which it is on, too.
@@ -67,7 +67,8 @@ def debug_nans(enabled: bool = True) -> Iterator[None]:
         )
     token = debugging.set(_NonFinite() if enabled else None)
     try:
-        yield
+        with np.errstate(all="ignore") if enabled else nullcontext():  # whose warnings would come before the error
+            yield
     finally:
         debugging.reset(token)
 

@@ -247,7 +247,12 @@ def test_writable_after_exceptions(n: int) -> None:
     def _(g: Any, _y: Any, _x: Any) -> Any:
         raise KeyError("rule")
 
-    for transform in (tg.grad, tg.jacobian, lambda f: lambda x: tg.vjp(f, x)[1](1.0), lambda f: lambda x: tg.hvp(f)(x, x)):
+    for transform in (
+        tg.grad,
+        tg.jacobian,
+        lambda f: lambda x: tg.vjp(f, x)[1](1.0),
+        lambda f: lambda x: tg.hvp(f)(x, x),
+    ):
         for function in (f, g):
             with pytest.raises(KeyError) as error:
                 transform(function)(x)

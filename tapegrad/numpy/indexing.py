@@ -72,7 +72,7 @@ def _along(a: Any, axis: int | None) -> tuple[Any, int]:
 
 
 @composed(np.take)
-def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
+def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: Any = "raise") -> Any:
     refuse_out("take", out)
     a, axis = _along(a, axis)
     indices = integers(indices)

@@ -72,7 +72,8 @@ def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tracer, Any], Any
                     "write y = y + x",
                 )
             made = made.astype(dtype)
-        if isinstance(made, Tracer) and not hasattr(x, "_view") and not hasattr(x, "_views"):
+        alone = not hasattr(x, "_view") and not hasattr(x, "_views")
+        if alone and isinstance(made, Tracer) and made._value.strides == x._value.strides:
             x._value = np.asarray(made._value)
             x._index, x._scope = made._index, made._scope
             x.__class__ = type(made)  # a complete tape has tracers of its own

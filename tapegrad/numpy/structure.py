@@ -119,7 +119,7 @@ def tile(A: Any, reps: Any) -> Any:
     reps = (1,) * (len(shape) - len(reps)) + reps
     apart = np.reshape(A, [m for n in shape for m in (1, n)])
     wide = np.broadcast_to(apart, [m for r, n in zip(reps, shape, strict=True) for m in (r, n)])
-    made = np.reshape(wide, [r * n for r, n in zip(reps, shape, strict=True)])
+    made: Any = np.reshape(wide, [r * n for r, n in zip(reps, shape, strict=True)])
     return np.copy(made) if made is A or origin(made)[0] is not made else made
 
 
@@ -184,7 +184,7 @@ def duplicate(a: Tracer, order: Any) -> Tracer:
     return made
 
 
-def laid_out(made: Any, order: str) -> Any:
+def laid_out(made: Any, order: Any) -> Any:
     """A new array, laid out in memory in this order, as the function of NumPy's that it comes from has it."""
     if isinstance(made, Tracer) and type(made._value) is np.ndarray:
         made._value = np.asarray(made._value, order=order)

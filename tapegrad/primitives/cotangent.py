@@ -107,7 +107,7 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
         raise CotangentError(
             f"the rule of {name} for argument {argument!r} gave an array of dtype {have}",
             f"the argument is {_show(spec)}",
-            "return an array of floats",
+            "return an array of floats" if have.kind != "O" else "pass it arrays of numbers: numpy.asarray(x, float)",
         )
     if have.kind == "c" and want.kind != "c":
         g = np.real(g)

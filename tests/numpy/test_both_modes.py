@@ -300,8 +300,8 @@ def test_check_can_fail(rule: Callable[..., Any]) -> None:
 # what was forgotten
 
 
-# what is no function of numbers: it writes into an array
-WRITES = {np.copyto}
+# what is no function of numbers: it writes into an array (see test_assignment)
+WRITES = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
 # of which NumPy takes no complex numbers, or no arrays without elements
 REAL = {f for table in (test_elementwise.UNARY, test_elementwise.BINARY) for f, (*_, both) in table.items() if not both}
 REAL |= (
@@ -315,7 +315,7 @@ def rules() -> dict[Any, str]:
     """What has a rule and is no constant, with the name that a person knows it by."""
     constant = UFUNCS[np.floor].__code__
     made = {key: rule for key, rule in {**UFUNCS, **FUNCTIONS}.items() if rule.__code__ is not constant}
-    made |= {key: rule for key, rule in METHODS.items() if key[0] in made}
+    made |= {key: rule for key, rule in METHODS.items() if key[0] in made and key[1] != "at"}
     made |= {getattr(nn, name): None for name in nn.__all__}
     return {key: _title(key) for key in made.keys() - WRITES}
 

@@ -536,7 +536,7 @@ def test_complex_zero(f: Callable[[Any], Any]) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("function", [*UNARY, *BINARY, np.clip, np.sign], ids=lambda f: f.__name__)
-def test_out_and_where_are_refused(function: Any, door: str) -> None:
+def test_out_and_where(function: Any, door: str) -> None:
     n = 3 if function is np.clip else 2 if function in BINARY else 1
     f = function if door == "np" else ours(function)
     x, out, before = array(3), np.zeros(3), array(3)
@@ -548,8 +548,15 @@ def test_out_and_where_are_refused(function: Any, door: str) -> None:
         if function is not np.sign:
             with pytest.raises(PrimitiveError, match="where="):
                 tg.grad(lambda x: np.sum(f(x, *[0.5] * (n - 1), where=np.array([True, False, True]))))(x)
-        with pytest.raises((PrimitiveError, MissingRuleError)):
-            tg.grad(lambda x: np.sum(f(*[x * 1.5] * n, out=x)))(x)
+        with np.errstate(all="ignore"):
+            if function is np.sign:
+                with pytest.raises(PrimitiveError):
+                    tg.grad(lambda x: np.sum(f(x * 1.5, out=x)))(x)
+            else:  # a traced array can be written to
+                assert_same(
+                    tg.grad(lambda x: np.sum(f(*[x * 1.5] * n, out=x)))(x),
+                    tg.grad(lambda x: np.sum(f(*[x * 1.5] * n)))(x),
+                )
         assert x.tolist() == before.tolist()
 
 
