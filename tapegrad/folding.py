@@ -42,11 +42,11 @@ class _Checkpoint(Transform[P, R]):
         tape = running()
         if tape is None or not _folds(tape):
             return self.fun(*args, **kwargs)
-        stretch = _Stretch(tape, self.title, cast(Any, self.fun), args, kwargs)
         alone = tape.alone
         try:
             if not alone:
                 tape.record_alone(get_ident())
+            stretch = _Stretch(tape, self.title, cast(Any, self.fun), args, kwargs)
             out = self.fun(*args, **kwargs)
             stretch.fold(out)
         finally:

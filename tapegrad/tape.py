@@ -156,27 +156,14 @@ class Scope:
         tape, mask = self.tape, self.mask
         self.ended: Frame | None = None
         self.keeps = bool(mask & ~tape.watching)  # whether entries live on after they were recorded
-        self.count: Iterator[int] = tape.count
-        self.record: Watch = tape.entries.append
+        indices = map(Index, tape.count) if tape.watching & mask else tape.count
+        self.count: Iterator[int] = _ForOne(self, indices) if tape.alone else indices  # before others can record
+        record: Watch = tape.entries.append
         if tape.watching & mask:
-            self.count = map(Index, tape.count)
             within = tape.linear & mask  # to frames around a linear one its values are 0, and so are their tangents
             watches = [f.watch for f in tape.frames if f.bit & mask and f.bit > within and f.watch is not None]
-            if watches:
-                self.record = self._watched(watches)
-        if tape.debug is not None:
-            self.record = self._noted(tape.debug, self.record)
-        if tape.alone:
-            self.record = partial(self._record_alone, self.record)
-
-    def _record_alone(self, record: Watch, entry: Entry) -> None:
-        if self.tape.alone not in (0, get_ident()):
-            raise EscapedTracerError(
-                f"a thread computed with a traced value of {self.frame().name} while a checkpointed function ran",
-                "what was recorded in the meantime is recorded again on the way back, by one thread",
-                "start and join threads inside of the checkpointed function, or outside of it, where none is called",
-            )
-        record(entry)
+            record = self._watched(watches) if watches else record
+        self.record = record if tape.debug is None else self._noted(tape.debug, record)
 
     def _noted(self, debug: Debug, record: Watch) -> Watch:
         tape = self.tape
@@ -222,6 +209,26 @@ class Scope:
 
 def _too_late(frame: Frame, entry: Entry) -> NoReturn:
     raise escaped(frame)  # by a thread that was in the middle of an operation
+
+
+class _ForOne:
+    """Indices for one thread alone, while a stretch is folded: what others record in the meantime is no part of it."""
+
+    def __init__(self, scope: Scope, count: Iterator[int]) -> None:
+        self.scope = scope
+        self.indices = count
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> int:
+        if self.scope.tape.alone not in (0, get_ident()):
+            raise EscapedTracerError(
+                f"a thread computed with a traced value of {self.scope.frame().name} while a checkpointed function ran",
+                "what is recorded in the meantime is recorded again on the way back, by one thread",
+                "join the threads before a checkpointed function is called, and start no others in there",
+            )
+        return next(self.indices)
 
 
 class _Escaped:

@@ -1392,7 +1392,7 @@ CUTS = {  # what would cut the derivative, or change a value that it needs
     "range":    (lambda x: range(x), ConversionError, "operator.index(x) on a traced value"),
     "round":    (lambda x: round(x), ConversionError, "round(x) on a traced value"),
     "asarray":  (lambda x: np.array([x, 1.0]), ConversionError, None),
-    "element":  (lambda x: x.__setitem__(0, 1.0), AssignmentError, "assignment to elements of a traced array"),
+    "element":  (lambda x: np.sum(x).__setitem__((), 1.0), AssignmentError, "assignment to elements of a traced number"),
     "delete":   (lambda x: x.__delitem__(0), AssignmentError, "cannot delete elements of an array"),
     "bytes":    (lambda x: x.tobytes(), ConversionError, "x.tobytes() on a traced value"),
     "into":     (lambda x: np.add(V.copy(), x, out=V.copy()), PrimitiveError, "numpy.add was called with out= and a traced value"),

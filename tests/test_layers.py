@@ -41,8 +41,8 @@ ORDER = """
     custom  diagnosis  folding  linear
     jacobians
     numpy.kinks
-    numpy.elementwise  numpy.structure  numpy.creation  numpy.sorting  numpy.linalg  numpy.fft
-    numpy.joining
+    numpy.elementwise  numpy.structure  numpy.creation  numpy.linalg  numpy.fft
+    numpy.joining  numpy.sorting
     numpy.scattering
     numpy.assignment
     numpy.indexing  numpy.reductions  numpy.products  numpy.updates

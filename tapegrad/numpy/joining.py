@@ -159,12 +159,21 @@ def array(object: Any, dtype: Any = None, *, copy: Any = True, ndmin: int = 0, *
     if isinstance(object, Tracer):
         made = object if not copy and type(object._value) is np.ndarray else np.copy(object)
     elif isinstance(object, (list, tuple)) and has_tracer((object,), {}):
-        made = np.stack([part if isinstance(part, Tracer) else array(part) for part in object])
+        made = _stacked(object, 1)
     else:
         return np.array(object, dtype, copy=copy, ndmin=ndmin, **kwargs)
     if dtype is not None and np.dtype(dtype) != made.dtype:
         made = astype(made, dtype)
     return made[(None,) * (ndmin - made.ndim)] if made.ndim < ndmin else made
+
+
+def _stacked(parts: Any, depth: int) -> Any:
+    """An array of what is in a list, nested lists included."""
+    if depth > 64:  # the number of axes that there can be
+        raise ValueError("object too deep for desired array")
+    if not parts:
+        return np.array(parts)
+    return np.stack([_stacked(part, depth + 1) if isinstance(part, (list, tuple)) else part for part in parts])
 
 
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, **kwargs: Any) -> Any:

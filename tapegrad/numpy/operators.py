@@ -209,7 +209,7 @@ _METHODS: dict[str, Any] = {
     "tolist": _tolist,
     "fill": lambda x, value: assign(x, ..., value),
     "sort": lambda x, axis=-1, kind=None, **options: assign(x, ..., np.sort(x, axis, kind, **options)),
-    "partition": _refuse("partition"),
+    "partition": lambda x, kth, axis=-1, kind="introselect", order=None: assign(x, ..., np.partition(x, kth, axis)),
     "put": updates.put,
     "at": property(updates.At),
     "resize": _refuse("resize"),

@@ -258,7 +258,7 @@ def _at(ufunc: np.ufunc) -> Callable[..., None]:
     return at
 
 
-for _ufunc in [u for u in UFUNCS if u.signature is None and u.nout == 1]:
+for _ufunc in [u for u, rule in UFUNCS.items() if hasattr(rule, "definition") and u.signature is None and u.nout == 1]:
     METHODS[_ufunc, "at"] = _at(_ufunc)
 
 

@@ -71,6 +71,8 @@ def _path(argument: Any, k: int, j: int, fun: Any) -> tuple[str, str]:
     """What to call the j-th leaf of argument k, params['w'][1] or argument 0['w'][1], and what to type for it."""
     steps = tree.keystr(tree.leaves_with_path(argument)[j][0])
     name = parameter(fun, k)
+    if len(steps) > 200:
+        return f"{name or f'argument {k}'}{steps[:90]}...{steps[-90:]}", "x"
     return f"{name or f'argument {k}'}{steps}", "x" if "<" in steps else f"{name or 'x'}{steps}"
 
 
@@ -119,7 +121,7 @@ def _refused(leaf: Any, name: str, path: str, word: str) -> InputError:
 def plain_form(x: Any, word: str) -> str:
     """What to type for a plain number, array or list of them in the place of x, a `word` in code; "" if nothing is."""
     dtype = getattr(x, "dtype", None)
-    if isinstance(x, np.ma.MaskedArray):
+    if hasattr(x, "filled"):
         return f"{word}.filled(value)"
     if hasattr(x, "to_numpy") or hasattr(x, "toarray"):  # of pandas, of scipy.sparse
         return f"{word}.{'to_numpy' if hasattr(x, 'to_numpy') else 'toarray'}()"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import EscapedTracerError
+from ..errors import EscapedTracerError, NonFiniteError
 from ..primitives.cotangent import conform, spread
 from ..primitives.forms import DEFINITIONS, HOLED, LIFT, NAMES, PULL, VIEW, Pull, scaled
 from ..primitives.general import apply_one, leaves_of
@@ -54,6 +54,8 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> Notes:
                     through_holes(g, e, cots, bit)
                 else:
                     pull[e[2]](g, e, cots, bit)
+    except NonFiniteError:  # which tells it all
+        raise
     except Exception as error:
         error.add_note(
             f"tapegrad: on the way back through {NAMES[e[2]]}, entry {e[0]} of the tape of {frame.name}"

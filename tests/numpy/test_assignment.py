@@ -396,6 +396,7 @@ def test_at() -> None:
     [
         lambda y, x: y.fill(x[0]),
         lambda y, x: y.sort(),
+        lambda y, x: y.partition(2),
         lambda y, x: np.copyto(y, x * 2.0),
         lambda y, x: np.copyto(y, x * 2.0, where=y > 0),
         lambda y, x: np.put(y, [0, 3], x[:2]),

@@ -301,7 +301,7 @@ def test_check_can_fail(rule: Callable[..., Any]) -> None:
 
 
 # what is no function of numbers: it writes into an array (see test_assignment)
-WRITES = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
+WRITES = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal, np.empty_like}
 # of which NumPy takes no complex numbers, or no arrays without elements
 REAL = {f for table in (test_elementwise.UNARY, test_elementwise.BINARY) for f, (*_, both) in table.items() if not both}
 REAL |= (

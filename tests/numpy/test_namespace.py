@@ -53,7 +53,7 @@ def test_what_has_a_rule_is_served_here(theirs: Any, home: Any) -> None:
 
 
 def test_a_star_import_gives_numpys_names() -> None:
-    assert set(tnp.__all__) == set(np.__all__)
+    assert set(tnp.__all__) == {*np.__all__, "index_add", "index_multiply", "index_set"}
     names: dict[str, Any] = {}
     exec("from tapegrad.numpy import *", names)
     assert set(np.__all__) <= set(names)
@@ -92,6 +92,7 @@ def covered() -> set[Any]:
             found |= {part.function if isinstance(part, Case) else part for part in parts if _is_case(part)}
     for name in ("test_reductions", "test_products"):
         found |= set(mentioned(Path(__file__).with_name(f"{name}.py")))
+    found |= {np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}  # in test_assignment
     return found | {np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.full, np.empty_like, np.copyto}
 
 
@@ -185,13 +186,15 @@ def test_methods_of_ufuncs_have_a_rule_or_raise(function: np.ufunc) -> None:
             return 1.0
 
         try:
-            tg.vjp(f, x)
+            with np.errstate(all="ignore"):
+                tg.vjp(f, x)
         except (TapegradError, TypeError, ValueError):
             continue
         except RuntimeError as error:
             assert "signature" in str(error)  # NumPy's word on such as matmul
             continue
-        assert method != "at"
+        if method == "at":
+            assert hasattr(UFUNCS.get(function), "definition")
         assert not _drops(seen[0][1] if function is np.divmod else seen[0]) or function in STEPS
 
 

@@ -10,7 +10,7 @@ from cases import Case, alone, array, assert_same, case, check_moves, check_valu
 
 import tapegrad as tg
 import tapegrad.numpy as tnp
-from tapegrad.errors import MissingRuleError, PrimitiveError, TapegradError
+from tapegrad.errors import TapegradError
 from tapegrad.testing import check_grads
 from tapegrad.tracer import Tracer
 
@@ -98,12 +98,6 @@ def test_picks_by_an_order() -> None:
         assert_same(slope, np.where(x == x.max(), 2 * x, 0))
 
 
-def test_the_method_sorts_in_place_and_so_raises() -> None:
-    for call in (lambda x: x.sort(), lambda x: x.partition(1)):
-        with pytest.raises(TypeError, match="in place"):
-            tg.grad(lambda x, call=call: np.sum(call(x * 1)))(V)
-
-
 @pytest.mark.parametrize("function", [np.argmax, np.argmin, np.all, np.any])
 def test_plain_results_may_be_written_out(function: Any) -> None:
     out = np.zeros((), np.intp if "arg" in function.__name__ else bool)
@@ -120,22 +114,6 @@ def test_wrong_calls_raise_what_numpy_raises(call: Any) -> None:
         call(X)
     with pytest.raises((ValueError, IndexError)):
         tg.vjp(call, X)
-
-
-def test_functions_that_write_raise() -> None:
-    before = V.copy()
-    for call in (
-        lambda x: np.put(x, [0], 1.0),
-        lambda x: np.place(x, x > 1, 1.0),
-        lambda x: np.putmask(x, x > 1, 1.0),
-        lambda x: np.copyto(x, 1.0),
-        lambda x: np.fill_diagonal(x, 1.0),
-        lambda x: np.put_along_axis(x, np.array([0]), 1.0, 0),
-        lambda x: np.copyto(np.zeros(5), x),
-    ):
-        with pytest.raises((MissingRuleError, PrimitiveError, TypeError)):
-            tg.grad(lambda x, call=call: np.sum(x) + (call(x) is None))(V)
-        assert_same(V, before)
 
 
 @pytest.mark.parametrize("call", [tnp.sort, lambda a: tnp.partition(a, 1)])
