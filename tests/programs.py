@@ -216,6 +216,8 @@ def compare(program: Program, order: int = 3) -> Outcome:
         for cause in (error, error.__cause__, error.__context__):  # NumPy hides ours behind its own
             if isinstance(cause, tg.TapegradError):
                 return Outcome("refused", f"{type(cause).__name__} after {name}", line, row)
+        if isinstance(error, RuntimeWarning) or "setting single item" in str(error):
+            return Outcome("unclear", str(error), line, row)  # a slope is infinite, or NumPy tells not why
         if isinstance(error, NameError) and rows:
             return Outcome("unclear", f"{error}")  # a checkpoint that ran again after del
         return Outcome("different", f"{type(error).__name__} after {name}", f"{error}\n{line}", row)

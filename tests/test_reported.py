@@ -315,3 +315,36 @@ def test_a_camera(door):
                 [[0.223694179840, 0, 0.224804484582], [0.136114062806, 0, -0.321425207925]],
             ],
         )
+
+
+def test_augmented_assignment():
+    def f(a):
+        power = a[0] * a[1]
+        torque = power
+        torque /= a[2]
+        power *= a[0] + a[2]
+        torque -= 0.5 * power
+        return power + 3.0 * torque
+
+    a = np.array([1.0, 2.0, 4.0])
+    assert f(a) == -3.5
+    close(tg.grad(f)(a), [-4.5, -1.75, -1.375])
+    close(tg.jacfwd(f)(a), [-4.5, -1.75, -1.375])
+
+
+def test_an_entry_that_is_set_twice():
+    w, i = np.array([1.0, 10.0, 100.0]), np.array([0, 0, 1])
+
+    def f(v):
+        y = np.zeros_like(v)
+        y[i] = v
+        return np.sum(w * y)
+
+    def by_index_set(v):
+        return np.sum(w * tg.index_set(np.zeros_like(v), i, v))
+
+    v = np.array([5.0, 7.0, 9.0])
+    for g in (f, by_index_set):
+        assert g(v) == 97
+        assert tg.grad(g)(v).tolist() == [0, 1, 10]
+        assert tg.jacfwd(g)(v).tolist() == [0, 1, 10]

@@ -95,7 +95,7 @@ class Elements:
         self._open()
         if isinstance(self.value, Tracer):
             if getrefcount(self.value) > _HELD:
-                self.value = copy(self.value)
+                self.value = copy(self.value, "C")
         elif getrefcount(self.value) > _HELD or self.value.base is not None:
             self.value = self.value.copy()
         if getrefcount(self.support) > _HELD:
@@ -124,7 +124,10 @@ class Elements:
         if type(c) is Partial:
             self.support[...] = c.support
         c = filled(c)
-        self.value = copy(c) if isinstance(c, Tracer) else np.zeros(shape, dtype) if c is None else np.array(c, dtype)
+        if c is None:
+            self.value = np.zeros(shape, dtype)
+        else:  # laid out in the order of C, in which every path leads to a view
+            self.value = copy(c, "C") if isinstance(c, Tracer) else np.array(c, dtype, order="C")
         self.base, self.traced, self.indices = None, [], []
 
     def filled(self) -> Any:
