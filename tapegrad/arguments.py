@@ -11,8 +11,9 @@ import numpy as np
 
 from . import tree
 from .errors import ArgnumsError
-from .primitives.recording import collect, enter, parameter
-from .tape import Frame
+from .frame import Frame
+from .primitives.inputs import parameter
+from .primitives.recording import collect, enter
 from .tracer import Tracer, is_inexact
 
 Argnums = int | Sequence[int]

@@ -16,13 +16,15 @@ import numpy as np
 from . import tree
 from .arguments import check_argnums
 from .errors import MissingRuleError, OutputError, PrimitiveError, RuleError, TangentError, TreeError
+from .frame import Frame
 from .primitives.define import internal
 from .primitives.definition import Definition
 from .primitives.general import PICK, make_form
-from .primitives.recording import a_kind, describe, lower, plain_form
+from .primitives.inputs import a_kind, describe, plain_form
+from .primitives.recording import lower
 from .primitives.rules import placeholder
 from .primitives.transpose import turned, zeros
-from .tape import Frame, union
+from .tape import union
 from .tracer import Tracer, is_inexact, plain, spec_of, tracer
 from .transforms import Transform, check_computed
 from .views import note

@@ -10,9 +10,11 @@ import numpy as np
 
 from . import tree
 from .errors import InputError, NonFiniteError
+from .frame import Frame, running
+from .lines import Debug, debugging, recorded_at
 from .primitives.forms import DEFINITIONS, NAMES, VIEW
 from .primitives.partial import filled
-from .tape import Debug, Entry, Frame, debugging, recorded_at, running
+from .tape import Entry
 from .tracer import is_inexact, plain
 
 

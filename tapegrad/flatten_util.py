@@ -18,7 +18,7 @@ import numpy as np
 
 from tapegrad import tree
 from tapegrad.errors import InputError, TreeError
-from tapegrad.primitives.recording import plain_form
+from tapegrad.primitives.inputs import plain_form
 from tapegrad.tracer import Tracer
 
 __all__ = ["ravel_pytree"]

@@ -19,11 +19,12 @@ import numpy as np
 
 from . import tree
 from .errors import OutputError
+from .frame import running
 from .moment import Moment
 from .primitives.cotangent import deposit
 from .primitives.forms import DEFINITIONS, UNFOLD, VIEW, form
 from .primitives.general import PICK
-from .tape import Entry, Tape, running
+from .tape import Entry, Tape
 from .tracer import Tracer, plain, tracer
 from .transforms import Transform
 

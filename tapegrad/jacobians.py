@@ -17,7 +17,8 @@ from .arguments import Argnums, check_argnums, choose
 from .errors import InputError, OutputError, TangentError
 from .linear import Recording, entered_spec, fit_tangents, jvp, put_together
 from .primitives.forms import DEFINITIONS, UNFOLD
-from .primitives.recording import describe, seeds, zeros
+from .primitives.inputs import describe
+from .primitives.recording import seeds, zeros
 from .tracer import Spec, dtype_of, shape_of
 from .transforms import Derivative, Transform, check_function, grad
 

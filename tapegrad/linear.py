@@ -15,24 +15,15 @@ import numpy as np
 from . import tree
 from .arguments import Arguments, name_leaves, varies
 from .errors import InputError, OutputError, TangentError, TreeError
+from .frame import Frame
 from .guard import fingerprint
 from .primitives.cotangent import deposit
+from .primitives.inputs import a_kind, describe, plain_form
 from .primitives.notes import tell
-from .primitives.recording import (
-    a_kind,
-    check_unchanged,
-    collect,
-    describe,
-    fit,
-    has_changed,
-    kept,
-    lower,
-    plain_form,
-    seeds,
-)
+from .primitives.recording import check_unchanged, collect, fit, has_changed, kept, lower, seeds
 from .replay import backward, forward
 from .replay.table import ReadableTape
-from .tape import Entry, Frame, Index
+from .tape import Entry, Index
 from .tracer import Spec, Tracer, dtype_of, is_inexact, shape_of, spec_of
 from .transforms import Transform, check_computed, check_function, split_aux
 

@@ -13,10 +13,11 @@ import numpy as np
 from . import tree
 from .arguments import Argnums, Arguments, check_argnums, choose
 from .errors import InputError, OutputError
+from .frame import Frame
+from .primitives.inputs import describe
 from .primitives.notes import tell
-from .primitives.recording import check_unchanged, describe, lower
+from .primitives.recording import check_unchanged, lower
 from .replay.backward import read
-from .tape import Frame
 from .tracer import Spec, Tracer, constant_of, dtype_of, is_inexact, shape_of, spec_of
 
 P = ParamSpec("P")

@@ -16,7 +16,7 @@ from messages import three_lines
 
 import tapegrad as tg
 from tapegrad.errors import ConversionError, EscapedTracerError, MissingRuleError
-from tapegrad.tape import running
+from tapegrad.frame import running
 
 A = np.array([1.0, 2.0])
 

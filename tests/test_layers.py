@@ -22,11 +22,12 @@ ORDER = """
     containers
     tree
     tape
+    frame
     moment
     tracer
     views
     primitives
-    primitives.notes  primitives.partial  primitives.rules
+    primitives.bodies  primitives.inputs  primitives.notes  primitives.partial  primitives.rules
     primitives.cotangent  primitives.definition
     primitives.forms
     primitives.general  primitives.recording

@@ -15,7 +15,8 @@ from interruptions import at_each_call, lines_of
 
 import tapegrad as tg
 from tapegrad.errors import TapegradError
-from tapegrad.tape import current, running
+from tapegrad.frame import running
+from tapegrad.tape import current
 
 
 def chain(x, n):

@@ -11,7 +11,8 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.errors import EscapedTracerError
-from tapegrad.tape import Frame, Tape, current
+from tapegrad.frame import Frame
+from tapegrad.tape import Tape, current
 
 
 def square(x):

@@ -18,7 +18,7 @@ from messages import three_lines
 
 import tapegrad as tg
 from tapegrad.errors import EscapedTracerError
-from tapegrad.tape import running
+from tapegrad.frame import running
 
 THREADS = 8
 A = np.array([0.5, -1.0, 2.0])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AssignmentError, ConversionError
-from ..primitives.general import LEAVES
+from ..primitives.bodies import LEAVES
 from ..tracer import Tracer, constant_of, plain
 from . import elementwise as e
 from . import indexing, products, structure, updates

@@ -11,8 +11,9 @@ import numpy as np
 from .. import tree
 from ..errors import PrimitiveError
 from ..tracer import DIRECT, FUNCTIONS, Blank, Tracer
+from .bodies import LEAVES
 from .definition import Definition
-from .general import LEAVES, closed_over, make_form, make_record
+from .general import closed_over, make_form, make_record
 from .several import several, takes_several
 from .single import single, takes_settings
 from .transpose import turned

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Entry, Outer
+from ..frame import Outer
+from ..tape import Entry
 from ..tracer import Tracer
 from .definition import Definition
 from .partial import within

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-import numbers
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
 from .. import tree
-from ..errors import CotangentError, EscapedTracerError, InputError, MutationError, TreeError
-from ..tape import Entry, Frame, escaped, recorded_at
+from ..errors import CotangentError, EscapedTracerError, MutationError, TreeError
+from ..frame import Frame
+from ..lines import recorded_at
+from ..tape import Entry, escaped
 from ..tracer import Spec, Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
 from .forms import DEFINITIONS, INPUT, NAMES, UNFOLD, VIEW
+from .inputs import as_float, describe, path_of, refused
 from .partial import Partial, filled
 from .rules import Key
 
@@ -39,7 +40,7 @@ def enter(
         elif kind is float:
             spec = float
         elif kind is int:
-            leaf, spec = _as_float(leaf), float
+            leaf, spec = as_float(leaf), float
         elif isinstance(leaf, Tracer):
             entered.append(again := _enter_again(frame, leaf, argument, k, fun))
             indices.append(again._index)
@@ -47,7 +48,7 @@ def enter(
         elif kind is complex or (isinstance(leaf, np.generic) and is_inexact(leaf)):
             spec = spec_of(leaf)
         else:
-            raise _refused(leaf, frame.name, *_path(argument, k, len(entered), fun))
+            raise refused(leaf, frame.name, *path_of(argument, k, len(entered), fun))
         made = Tracer() if not scope.complete else tracer(None, 0, scope, spec)
         made._value = leaf
         made._index = i = next(count)
@@ -58,24 +59,6 @@ def enter(
     return entered
 
 
-def parameter(fun: Any, k: int) -> str | None:
-    """The name of argument number `k` of a function, None where its signature does not tell."""
-    try:
-        found = [*inspect.signature(fun).parameters.values()][k]
-    except (TypeError, ValueError, IndexError):
-        return None
-    return found.name if found.kind in (found.POSITIONAL_ONLY, found.POSITIONAL_OR_KEYWORD) else None
-
-
-def _path(argument: Any, k: int, j: int, fun: Any) -> tuple[str, str]:
-    """What to call the j-th leaf of argument k, params['w'][1] or argument 0['w'][1], and what to type for it."""
-    steps = tree.keystr(tree.leaves_with_path(argument)[j][0])
-    name = parameter(fun, k)
-    if len(steps) > 200:
-        return f"{name or f'argument {k}'}{steps[:90]}...{steps[-90:]}", "x"
-    return f"{name or f'argument {k}'}{steps}", "x" if "<" in steps else f"{name or 'x'}{steps}"
-
-
 def _enter_again(frame: Frame, leaf: Tracer, argument: Any, k: int, fun: Any) -> Tracer:
     """A tracer of this frame for a value that frames around it trace."""
     outside = leaf._scope
@@ -84,67 +67,13 @@ def _enter_again(frame: Frame, leaf: Tracer, argument: Any, k: int, fun: Any) ->
     if outside.tape is not frame.tape:
         raise EscapedTracerError(
             f"{frame.name} got a traced value of another thread or task",
-            f"{_path(argument, k, [x is leaf for x in tree.leaves(argument)].index(True), fun)[0]} is {leaf!r}",
+            f"{path_of(argument, k, [x is leaf for x in tree.leaves(argument)].index(True), fun)[0]} is {leaf!r}",
             "differentiate within one thread, or pass tapegrad.stop_gradient(x)",
         )
     scope = frame.tape.scope(outside.mask | frame.bit)
     index = next(scope.count)
     outside.record((index, outside.mask, INPUT, leaf._spec, leaf._index))
     return tracer(leaf._value, index, scope, leaf._spec)
-
-
-def _refused(leaf: Any, name: str, path: str, word: str) -> InputError:
-    """The error for a leaf that cannot vary: its path, and the word that stands for it in code."""
-    instead = plain_form(leaf, word)
-    hold = "or hold it constant, by argnums or in a lambda"
-    if type(leaf) is np.ndarray or isinstance(leaf, np.generic):
-        return InputError(
-            f"{name} cannot differentiate by {path}: it has dtype {leaf.dtype}",
-            f"shape {leaf.shape}; what can vary continuously has a dtype of floats or complex numbers",
-            f"pass {instead or 'numbers as an array of floats'}, {hold}",
-        )
-    if isinstance(leaf, np.ndarray):
-        return InputError(
-            f"{name} cannot differentiate by {path}: it is {a_kind(leaf)}",
-            "subclasses of ndarray lose what makes them special, or the derivative",
-            f"pass a plain array: {instead}",
-        )
-    way = f"pass {instead}" if instead else "register a class with tapegrad.tree.register_dataclass or register_node"
-    return InputError(
-        f"{name} cannot differentiate by {path}: it is {a_kind(leaf)}",
-        "what can be differentiated by: floats, complex numbers, arrays of them, and nests of these "
-        "(list, tuple, dict, None, registered classes)",
-        f"{way}, {hold}",
-    )
-
-
-def plain_form(x: Any, word: str) -> str:
-    """What to type for a plain number, array or list of them in the place of x, a `word` in code; "" if nothing is."""
-    dtype = getattr(x, "dtype", None)
-    if hasattr(x, "filled"):
-        return f"{word}.filled(value)"
-    if hasattr(x, "to_numpy") or hasattr(x, "toarray"):  # of pandas, of scipy.sparse
-        return f"{word}.{'to_numpy' if hasattr(x, 'to_numpy') else 'toarray'}()"
-    if isinstance(x, (np.ndarray, np.generic)) and dtype is not None:
-        if dtype.names:
-            return f"{word}[{dtype.names[0]!r}]"
-        if type(x) is np.ndarray or isinstance(x, np.generic):
-            return f"{word}.astype(float)" if dtype.kind in "iubO" else ""
-    if isinstance(x, numbers.Number):
-        return f"float({word})"
-    if isinstance(x, (str, bytes, bytearray, type)):
-        return ""
-    if isinstance(x, memoryview) or hasattr(x, "__array__") or type(x).__module__ == "array":
-        return f"numpy.asarray({word})"
-    return f"list({word})" if isinstance(x, Iterable) else ""
-
-
-def a_kind(x: Any) -> str:
-    """The class of a value, with where it comes from: a float, a pandas.Series."""
-    kind = type(x)
-    if kind.__module__ in ("builtins", "array"):
-        return f"{'an' if kind.__name__[0] in 'aeiou' else 'a'} {kind.__name__}"
-    return f"a {kind.__module__}.{kind.__qualname__}"
 
 
 def lower(frame: Frame, value: Any, apart: bool = False) -> Any:
@@ -314,23 +243,3 @@ def _calibrate() -> int:
 
 _ndarray = np.ndarray
 _ALONE = _calibrate()
-
-
-def _as_float(x: int) -> float:
-    try:
-        return float(x)
-    except OverflowError:
-        raise InputError(
-            f"an integer of {x.bit_length()} bits is too large to be differentiated by",
-            f"an int counts as a float, which goes up to {sys.float_info.max:.3g}",
-            "scale it, or hold it constant by argnums",
-        ) from None
-
-
-def describe(value: Any) -> str:
-    """A value in an error message."""
-    if isinstance(value, Tracer):
-        return f"shape {shape_of(value._spec)}, dtype {dtype_of(value._spec)}"
-    if isinstance(value, (np.ndarray, np.generic)):
-        return f"shape {value.shape}, dtype {value.dtype}"
-    return type(value).__name__

@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Entry, Outer
+from ..frame import Outer
+from ..tape import Entry
 from ..tracer import Tracer, is_inexact, spec_of, tracer
 from ..views import note
+from .bodies import LEAVES, run
 from .cotangent import conform
 from .definition import Definition
 from .forms import View, form
-from .general import LEAVES, apply_all, apply_rule, lesser, make_record, run
+from .general import apply_all, apply_rule, lesser, make_record
 from .rules import KEEP, Key
 
 _ndarray = np.ndarray

@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Entry, Outer
+from ..frame import Outer
+from ..tape import Entry
 from ..tracer import Tracer, is_inexact, spec_of, tracer
 from ..views import note
+from .bodies import LEAVES, run
 from .cotangent import conform, stretch
 from .definition import Definition
 from .forms import View, form
-from .general import LEAVES, make_record, run
+from .general import make_record
 from .partial import Partial
 from .rules import KEEP, SHAPE, Placeholder, again
 

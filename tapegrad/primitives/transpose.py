@@ -15,8 +15,8 @@ import numpy as np
 
 from .. import tree
 from ..errors import ConversionError, MissingRuleError
+from ..frame import Frame
 from ..replay.backward import read
-from ..tape import Frame
 from ..tracer import NotLinear, Spec, Tracer, is_inexact, spec_of, tracer
 from .cotangent import deposit, stretch, zero
 from .definition import Definition

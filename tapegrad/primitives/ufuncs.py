@@ -13,11 +13,12 @@ import numpy as np
 from ..errors import PrimitiveError
 from ..tracer import DIRECT, FUNCTIONS, UFUNCS, Tracer, constant_of, plain
 from .binary import binary
+from .bodies import LEAVES
 from .define import dress, has_tracer
 from .definition import Definition
 from .forms import edge, quick
-from .general import LEAVES, make_form, make_record
-from .recording import a_kind, plain_form
+from .general import make_form, make_record
+from .inputs import a_kind, plain_form
 from .rules import OF_SHAPE
 from .unary import unary
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Entry, Outer
+from ..frame import Outer
+from ..tape import Entry
 from ..tracer import NUMBERS, Tracer, spec_of, tracer
 from .cotangent import conform, stretch
 from .definition import Definition

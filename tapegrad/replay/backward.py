@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import EscapedTracerError, NonFiniteError
+from ..frame import Frame, Outer
+from ..lines import Debug, recorded_at
 from ..primitives.cotangent import conform, spread
 from ..primitives.forms import DEFINITIONS, HOLED, LIFT, NAMES, PULL, VIEW, Pull, scaled
 from ..primitives.general import apply_one, leaves_of
 from ..primitives.notes import Notes, noting
 from ..primitives.partial import Partial, filled, unhurt, within
-from ..tape import Debug, Entry, Frame, Outer, closed_over_in_rule, recorded_at
+from ..tape import Entry, closed_over_in_rule
 from ..tracer import Tracer, shape_of
 
 _ARRAYS = (np.ndarray, Tracer)

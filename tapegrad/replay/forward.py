@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
+from ..frame import Frame, Outer
 from ..primitives.cotangent import conform, reduced_axes, stretch, zero
 from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
@@ -26,7 +27,7 @@ from ..primitives.notes import NOTES, Notes, noting
 from ..primitives.partial import Partial, filled, partial, settled, unhurt, within
 from ..primitives.rules import Key, Placeholder
 from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
-from ..tape import Entry, Frame, Index, Outer, Watch, closed_over_in_rule
+from ..tape import Entry, Index, Watch, closed_over_in_rule
 from ..tracer import NotLinear, shape_of
 
 Tangent = Callable[[int], Any]  # of the value that has an index; None for 0

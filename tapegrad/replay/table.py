@@ -9,12 +9,13 @@ import numpy as np
 
 from .. import tree
 from ..errors import OutputError
+from ..frame import Frame, Outer, Sparse
 from ..primitives.forms import DEFINITIONS, INPUT, LIFT, NAMES, PULL
 from ..primitives.general import PICK
 from ..primitives.partial import Partial, filled, settled
 from ..primitives.recording import seeds
 from ..primitives.rules import Key
-from ..tape import Entry, Frame, Outer, Sparse
+from ..tape import Entry
 from ..tracer import Spec, dtype_of, plain, shape_of, spec_of
 from .backward import pull_partial
 

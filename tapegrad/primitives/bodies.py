@@ -1,0 +1,102 @@
+"""Running the body of a primitive: what of its arguments the tape keeps, what a user's body gets and gives."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from .. import tree
+from ..errors import PrimitiveError
+from ..guard import lent
+from ..tape import Scope
+
+_ndarray = np.ndarray
+
+# the types of an argument that need no second look
+LEAVES = frozenset(
+    {float, int, bool, complex, str, type(None), slice, type, type(Ellipsis), np.ndarray}
+    | {np.dtype(code).type for code in np.typecodes["All"]}
+)
+
+
+def refuse_odd(name: str, y: Any) -> None:
+    """Raise if an answer holds objects, or is an array with a mind of its own."""
+    odd = isinstance(y, _ndarray) and (y.dtype.hasobject or type(y) is not _ndarray)
+    if odd or hasattr(y, "to_numpy") or hasattr(y, "toarray"):
+        kind = "an array of objects" if type(y) is _ndarray else f"a {type(y).__module__}.{type(y).__name__}"
+        raise PrimitiveError(
+            f"{name} gave {kind} for a traced value",
+            "its derivative is known for numbers and plain arrays of them",
+            "pass and return arrays of numbers: numpy.asarray(x, float)",
+        )
+
+
+def kept(value: Any, given: Any, scope: Scope) -> Any:
+    """What the tape keeps of an argument: of the caller's arrays, those in containers included, what stays the same.
+
+    `given` is the argument as it was passed, a tracer or a container with tracers.
+    """
+    if type(given) is _ndarray:
+        return scope.keep(given)
+    if type(given) in LEAVES or not tree.is_node(given):
+        return value
+    leaves, structure = tree.flatten(value)
+    parts = zip(leaves, tree.leaves(given))
+    return structure.unflatten([scope.keep(a) if type(b) is _ndarray else a for a, b in parts])
+
+
+_NONE: dict[str, Any] = {}
+
+
+def run(body: Callable[..., Any], plain: Any, given: Any, options: Any = _NONE, words: Any = _NONE) -> Any:
+    """What the body of a user's primitive gives: it can write neither to the tape's arrays, nor later to its answer.
+
+    `plain` are the arguments and `given` the same as they were passed, `options` and `words` those by keyword.
+    """
+    args = [_lend(a, b) for a, b in zip(plain, given)]
+    y = body(*args, **{word: _lend(a, words[word]) for word, a in options.items()})
+    for a, b in zip(args, plain):
+        if y is a:
+            return b  # to be known as the same array
+    if type(y) is _ndarray:
+        return y if _is_alone(y) else y.copy("K")
+    if y is not None and tree.is_node(y):
+        leaves, structure = tree.flatten(y)
+        del y
+        for k in range(len(leaves)):
+            y, leaves[k] = leaves[k], None
+            leaves[k] = y.copy("K") if type(y) is _ndarray and not _is_alone(y) else y
+        return structure.unflatten(leaves)
+    return y
+
+
+def _lend(value: Any, given: Any) -> Any:
+    """An argument for the body: of the tape's arrays a copy, or a view that cannot be written to."""
+    if value is given:
+        return value
+    if type(value) is _ndarray:
+        return lent(value)
+    return tree.map(lambda a: lent(a) if type(a) is _ndarray else a, value) if tree.is_node(value) else value
+
+
+def _is_alone(y: Any) -> bool:
+    """Whether the caller of this function is the only one that has an array, or what it is a view of."""
+    return _holders(y) <= _ALONE and (y.base is None or type(y.base) is not _ndarray or _holders(y.base) < _ALONE)
+
+
+def _holders(y: Any) -> int:
+    return getrefcount(y)
+
+
+def _calibrate() -> int:
+    if sys.implementation.name != "cpython":
+        return -1
+    y = np.empty(1)
+    return (lambda y: _holders(y))(y)
+
+
+_ALONE = _calibrate()
