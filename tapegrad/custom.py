@@ -17,6 +17,7 @@ from . import tree
 from .arguments import check_argnums
 from .errors import MissingRuleError, OutputError, PrimitiveError, RuleError, TangentError, TreeError
 from .frame import Frame
+from .guard import read_only
 from .primitives.define import internal
 from .primitives.definition import Definition
 from .primitives.general import PICK, make_form
@@ -24,8 +25,8 @@ from .primitives.inputs import a_kind, describe, plain_form
 from .primitives.recording import lower
 from .primitives.rules import placeholder
 from .primitives.transpose import turned, zeros
-from .tape import union
-from .tracer import Tracer, is_inexact, plain, spec_of, tracer
+from .tape import Entry, Scope, union
+from .tracer import Tracer, alias, is_inexact, plain, spec_of, tracer
 from .transforms import Transform, check_computed
 from .views import note
 
@@ -105,7 +106,7 @@ class _Custom(Transform[P, R]):
             return cast(R, self.fun(*args, **kwargs))
         settings = [every[k] for k in nondiff]
         places = [k for k in range(n) if k not in nondiff]
-        lowered = [lower(frame, a) for a in every]
+        lowered = [tree.map(functools.partial(_lend, frame), a) for a in every]
         out, call = self._run(frame, lowered, settings, [lowered[k] for k in places])
         if any([isinstance(leaf, Tracer) and leaf._scope.mask >= 2 * frame.bit for leaf in tree.leaves(out)]):
             # it closes over a value of a frame within; the frames around that one see what is written
@@ -183,7 +184,8 @@ class _Custom(Transform[P, R]):
                     edges.append((key, k, len(leaves) * container, x._index, frame.bit, x._spec))
         self.definition.require(dict.fromkeys([edge[0] for edge in edges]))
         leaves, structure = tree.flatten(out)
-        values = [plain(leaf) for leaf in leaves]
+        memory = [a._value for a in tree.leaves(args) if isinstance(a, Tracer) and type(a._value) is np.ndarray]
+        values = [_own(plain(leaf), memory) for leaf in leaves]
         for v in values:
             if is_inexact(v) and not _is_plain(v):
                 raise OutputError(
@@ -199,11 +201,14 @@ class _Custom(Transform[P, R]):
             spec = None if several else specs[0]
             outputs = (structure, tuple(zip(indices, specs))) if several else None
             y = structure.unflatten(values if scope.complete else [placeholder(v) for v in values])
-            held = tuple([self._held(lower(frame, a)) for a in args])
-            scope.record((index, frame.bit, self.number, spec, y, held, {"_call": call}, tuple(edges), outputs))
+            held = tuple([self._held(lower(frame, _safe(a, scope))) for a in args])
+            entries: list[Entry] = [
+                (index, frame.bit, self.number, spec, y, held, {"_call": call}, tuple(edges), outputs)
+            ]
             for position, i in enumerate(indices):
                 if several and i is not None:
-                    scope.record((i, frame.bit, PICK, specs[position], index, position, len(values)))
+                    entries.append((i, frame.bit, PICK, specs[position], index, position, len(values)))
+            scope.record_together(entries)
         made = []
         for leaf, value, i, spec in zip(leaves, values, indices, specs):
             x = leaf if i is None else tracer(value, i, scope, spec)
@@ -214,6 +219,28 @@ class _Custom(Transform[P, R]):
                         note(x, a, None)
             made.append(x)
         return structure.unflatten(made)
+
+
+def _lend(frame: Frame, x: Any) -> Any:
+    """An argument as the author's function gets it: of the tape's arrays a view that cannot be written to."""
+    if not isinstance(x, Tracer):
+        return x
+    made = lower(frame, x)
+    return alias(made) if isinstance(made, Tracer) else read_only(made) if type(made) is np.ndarray else made
+
+
+def _safe(x: Any, scope: Scope) -> Any:
+    """What can be kept for the rules, whatever is done to the caller's arrays and to traced ones."""
+    return tree.map(
+        lambda a: alias(a) if isinstance(a, Tracer) else scope.keep(a) if type(a) is np.ndarray else a, x
+    )
+
+
+def _own(value: Any, memory: list[Any]) -> Any:
+    """A result that nobody else changes; one that shares memory with an argument is known as such."""
+    if type(value) is not np.ndarray or any([np.may_share_memory(value, a) for a in memory]):
+        return value
+    return value.copy("K")
 
 
 def _is_plain(x: Any) -> bool:
@@ -278,8 +305,7 @@ class custom_vjp(_Custom[P, R]):
         out, residuals = _pair_of(self.fwd(*every), f"fwd of {self.title}", "return result, residuals")
         inner = [f for f in frame.tape.frames if f.bit >= frame.bit]  # which will have ended when they are read
         scope = frame.tape.scope(frame.bit)
-        held = tree.map(lambda a: scope.keep(a) if type(a) is np.ndarray else a, (settings, residuals))
-        return out, functools.reduce(lambda r, f: lower(f, r), inner, held)
+        return out, functools.reduce(lambda r, f: lower(f, r), inner, _safe((settings, residuals), scope))
 
     def _held(self, arg: Any) -> Any:
         return tree.map(placeholder, arg)  # there are residuals for the values

@@ -14,6 +14,7 @@ from .frame import Frame, running
 from .lines import Debug, debugging, recorded_at
 from .primitives.forms import DEFINITIONS, NAMES, VIEW
 from .primitives.partial import filled
+from .primitives.rules import Placeholder
 from .tape import Entry
 from .tracer import is_inexact, plain
 
@@ -100,7 +101,10 @@ class _NonFinite(Debug):
 
     def _error(self, what: str, e: Entry, name: str, tape: Any, more: str = "") -> NonFiniteError:
         _, args, kwargs, _, _ = VIEW[e[2]](e)
-        inputs = [f"argument {_word(e, key)} = {_show(a)}" for key, a in (*enumerate(args), *kwargs.items())]
+        definition = DEFINITIONS[e[2]]
+        defaults = {} if definition is None else definition.defaults
+        given = [(k, a) for k, a in (*enumerate(args), *kwargs.items()) if k not in defaults or a is not defaults[k]]
+        inputs = [f"argument {_word(e, key)} = {_show(a)}" for key, a in given]
         there = ", ".join([*inputs, *([more] if more else [])])
         return NonFiniteError(
             what,
@@ -124,11 +128,13 @@ def _show_bad(value: Any) -> str:
         bad = np.argwhere(~np.isfinite(x))
         if len(bad):
             at = tuple(bad[0].tolist())
-            return f"{np.asarray(x)[at]}" + (f" at {list(at)}, one of {len(bad)} of {np.size(x)}" if at else "")
+            return f"{np.asarray(x)[at]}" + (f" at {list(at)} ({len(bad)} of {np.size(x)} elements)" if at else "")
     return "finite"
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, Placeholder):
+        return f"an array of shape {value.shape} that was not kept"
     value = tree.map(plain, value)
     if isinstance(value, np.ndarray):
         return np.array2string(value, threshold=4, edgeitems=2, precision=6, separator=", ").replace("\n", "")

@@ -22,6 +22,8 @@ A message has three lines: what happened, what there is, and a hint what to type
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TapegradError(Exception):
     """The root of the tree: `what` happened, what there `is`, and a `hint` what to type."""
@@ -33,6 +35,10 @@ class TapegradError(Exception):
         if hint:
             lines.append(f"  hint: {hint}")
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> Any:
+        """Pickle the message, and notes, but not what it is about."""
+        return type(self), self.args, {"__notes__": self.__notes__} if hasattr(self, "__notes__") else None
 
 
 class ArgnumsError(TapegradError, TypeError, ValueError):

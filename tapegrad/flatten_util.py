@@ -96,8 +96,7 @@ def _unravel(treedef: tree.Structure, places: tuple[_Place, ...], size: int, dty
             f"give it a vector of shape ({size},), as that of ravel_pytree",
         )
     plain = not isinstance(flat, Tracer)
-    if plain:
-        flat = np.array(flat)  # the leaves are views of this copy, not of what the caller may go on changing
+    flat = np.array(flat) if plain else flat.copy()  # the leaves are views of this, and of nothing of the caller's
     restore = np.can_cast(flat.dtype, dtype, "same_kind")
     leaves = []
     for place in places:

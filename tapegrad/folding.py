@@ -20,12 +20,13 @@ import numpy as np
 from . import tree
 from .errors import OutputError
 from .frame import running
+from .guard import fingerprint
 from .moment import Moment
 from .primitives.cotangent import deposit
 from .primitives.forms import DEFINITIONS, UNFOLD, VIEW, form
 from .primitives.general import PICK
 from .tape import Entry, Tape
-from .tracer import Tracer, plain, tracer
+from .tracer import Tracer, alias, plain
 from .transforms import Transform
 
 P = ParamSpec("P")
@@ -78,6 +79,7 @@ class _Stretch:
         self.call = tree.map(lambda x: tape.keep(x) if type(x) is np.ndarray else _alias(x), (args, kwargs))
         self.length = 0  # of the stretch, in indices
         self.parents: list[int] = []
+        self.constants: list[Any] = []
         self.values: dict[int, Any] = {}  # of the traced ones among the leaves of the result
         self.outputs: list[int] = []
 
@@ -88,6 +90,7 @@ class _Stretch:
         """
         tape, start, first = self.moment.tape, self.moment.start, self.first
         self.length, self.parents = next(tape.count) - first, _parents(tape.entries[start:], first)
+        self.constants = _constants(tape.entries[start:])
         written = [e[:4] for e in tape.entries[start:]]
         del tape.entries[start:]
         used = [e for e, n in zip(written, _references(written)) if n > _ALONE]
@@ -119,13 +122,14 @@ class _Stretch:
         if (
             length != self.length
             or _parents(entries, first) != self.parents
+            or _constants(entries) != self.constants
             or not {e[0] for e in entries}.issuperset(outputs)
         ):
             raise OutputError(
                 f"{self.name} took other steps when it was called again",
                 "they depend on something that has changed, such as the variable of a loop that it was made in",
-                "make what may change an argument of the checkpointed function, "
-                "and keep no traced values from call to call",
+                "make what may change an argument of the checkpointed function (lambda x, k=k: ... in a loop), "
+                "write to nothing outside of it, and keep no traced values from call to call",
             )
         return entries, outputs
 
@@ -143,6 +147,28 @@ def _parents(entries: list[Entry], first: int) -> list[int]:
     return list(dict.fromkeys([parent for parent in parents if parent < first]))
 
 
+def _constants(entries: list[Entry]) -> list[Any]:
+    """What the entries of a stretch were computed with besides traced values: what tells whether it has changed."""
+    found: list[Any] = []
+    for e in entries:
+        found.append(e[2])
+        if e[2] == FOLD:
+            found += e[4].constants
+        elif DEFINITIONS[e[2]] is not None:
+            _, args, kwargs, edges, _ = VIEW[e[2]](e)
+            traced = {edge[0] for edge in edges}
+            for key, a in (*enumerate(args), *kwargs.items()):
+                if key not in traced:
+                    found += map(_mark, tree.leaves(a))
+    return found
+
+
+def _mark(x: Any) -> Any:
+    if type(x) is np.ndarray:
+        return fingerprint(x)
+    return repr(x) if isinstance(x, (float, complex, int, str, np.generic, slice)) else type(x)
+
+
 _SHARED = 1025  # of smaller integers there is one object each, whose references tell nothing
 
 
@@ -157,7 +183,7 @@ _ALONE = _references([(next(count(_SHARED)),)])[0] if sys.implementation.name ==
 
 def _alias(x: Any) -> Any:
     """A tracer that stays what it is when an operator such as += changes the other."""
-    return tracer(x._value, x._index, x._scope, x._spec) if isinstance(x, Tracer) else x
+    return alias(x) if isinstance(x, Tracer) else x
 
 
 def _is_close(a: Any, b: Any) -> bool:

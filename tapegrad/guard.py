@@ -113,8 +113,11 @@ def duplicate(a: Any) -> Any:
 
 def lent(a: Any) -> Any:
     """An array for code that may write to it: a copy, or a view that cannot be written to."""
-    if a.nbytes <= COPIED:
-        return a.copy("K")
+    return a.copy("K") if a.nbytes <= COPIED else read_only(a)
+
+
+def read_only(a: Any) -> Any:
+    """A view of an array that cannot be written to."""
     made = a.view()
     made.setflags(write=False)
     return made

@@ -15,7 +15,7 @@ the tape for the frames that read it later, and shows it at once to those that w
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial
 from itertools import count
@@ -128,7 +128,7 @@ class Scope:
     `linear` that one of them wants to know whether its values are used in linear functions alone.
     """
 
-    __slots__ = ("complete", "count", "ended", "keeps", "linear", "mask", "record", "tape")
+    __slots__ = ("complete", "count", "ended", "keeps", "linear", "mask", "record", "tape", "watches")
 
     def __init__(self, tape: Tape, mask: int) -> None:
         self.tape = tape
@@ -145,11 +145,27 @@ class Scope:
         indices = map(Index, tape.count) if tape.watching & mask else tape.count
         self.count: Iterator[int] = _ForOne(self, indices) if tape.alone else indices  # before others can record
         record: Watch = tape.entries.append
+        self.watches: list[Watch] = []
         if tape.watching & mask:
             within = tape.linear & mask  # to frames around a linear one its values are 0, and so are their tangents
-            watches = [f.watch for f in tape.frames if f.bit & mask and f.bit > within and f.watch is not None]
-            record = self._watched(watches) if watches else record
+            self.watches = [f.watch for f in tape.frames if f.bit & mask and f.bit > within and f.watch is not None]
+            record = self._watched(self.watches) if self.watches else record
         self.record = record if tape.debug is None else self._noted(tape.debug, record)
+
+    def record_together(self, entries: Sequence[Entry]) -> None:
+        """Record a call and its outputs: all are on the tape before one is shown to those that watch."""
+        if not self.watches or self.ended is not None:
+            for entry in entries:
+                self.record(entry)
+            return
+        for entry in entries:
+            if self.mask & ~self.tape.watching:
+                self.tape.entries.append(entry)
+            if self.tape.debug is not None:
+                self._noted(self.tape.debug, lambda entry: None)(entry)
+        for entry in entries:
+            for watch in self.watches:
+                watch(entry)
 
     def _noted(self, debug: Debug, record: Watch) -> Watch:
         tape = self.tape

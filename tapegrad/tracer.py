@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from .errors import AssignmentError, ConversionError, MissingRuleError
-from .tape import Scope
+from .errors import AssignmentError, ConversionError, EscapedTracerError, MissingRuleError
+from .tape import Scope, escaped
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -31,6 +31,7 @@ Spec = type[Any] | tuple[tuple[int, ...], np.dtype[Any]]
 UFUNCS: dict[Any, Callable[..., Any]] = {}
 DIRECT: dict[Any, Callable[..., Any]] = {}  # short cuts: ufuncs without keywords, functions of a traced array
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+LIKE: dict[Any, Callable[..., Any]] = {}  # functions that make arrays, called with like=x: what to make of those
 METHODS: dict[tuple[Any, str], Callable[..., Any]] = {}  # (ufunc, "reduce") and the like
 
 NUMBERS: dict[type, Spec] = {float: float, complex: complex, int: int, bool: bool} | {
@@ -170,6 +171,8 @@ class Tracer:
         if args and type(args[0]) is Tracer and func in DIRECT:
             return DIRECT[func](*args, **kwargs)
         function = FUNCTIONS.get(func)
+        if function is None and func in LIKE:
+            return LIKE[func](func(*args, **kwargs), self)
         if function is None:
             module = getattr(func, "__module__", None) or "numpy"
             raise missing(f"{module}.{func.__name__}")
@@ -181,6 +184,7 @@ class Tracer:
         if _is_stored(sys._getframe(1)):
             raise _into_plain(self)
         raise _cut(
+            self,
             "numpy.asarray(x)",
             "x.copy() copies, numpy.stack joins traced parts, and tapegrad.numpy's functions take lists of them; "
             "write numpy.f(a, x) for a method a.f(x) of a plain array",
@@ -190,42 +194,42 @@ class Tracer:
         if _is_stored(sys._getframe(1)):
             raise _into_plain(self)
         instead = "numpy's functions take x where math's do not, f-strings print it, numpy.stack fills an array"
-        raise _cut("float(x)", instead)
+        raise _cut(self, "float(x)", instead)
 
     def __int__(self) -> NoReturn:
-        raise _cut("int(x)")
+        raise _cut(self, "int(x)")
 
     def __index__(self) -> NoReturn:
-        raise _cut("operator.index(x)")
+        raise _cut(self, "operator.index(x)")
 
     def __complex__(self) -> NoReturn:
-        raise _cut("complex(x)", "write x + 0j")
+        raise _cut(self, "complex(x)", "write x + 0j")
 
     def __round__(self, ndigits: int | None = None) -> NoReturn:
-        raise _cut("round(x)", "use numpy.round, whose derivative is 0")
+        raise _cut(self, "round(x)", "use numpy.round, whose derivative is 0")
 
     def __trunc__(self) -> NoReturn:
-        raise _cut("math.trunc(x)", "use numpy.trunc, whose derivative is 0")
+        raise _cut(self, "math.trunc(x)", "use numpy.trunc, whose derivative is 0")
 
     def __floor__(self) -> NoReturn:
-        raise _cut("math.floor(x)", "use numpy.floor, whose derivative is 0")
+        raise _cut(self, "math.floor(x)", "use numpy.floor, whose derivative is 0")
 
     def __ceil__(self) -> NoReturn:
-        raise _cut("math.ceil(x)", "use numpy.ceil, whose derivative is 0")
+        raise _cut(self, "math.ceil(x)", "use numpy.ceil, whose derivative is 0")
 
     def __hash__(self) -> NoReturn:
-        raise _cut("hash(x)", "no array has a hash; a dictionary or a cache wants plain values")
+        raise _cut(self, "hash(x)", "no array has a hash; a dictionary or a cache wants plain values")
 
     def __bytes__(self) -> NoReturn:
-        raise _cut("bytes(x)")
+        raise _cut(self, "bytes(x)")
 
     def as_integer_ratio(self) -> NoReturn:
         """Raise: a fraction carries no derivative."""
-        raise _cut("x.as_integer_ratio()", "numpy.mean is what statistics.mean computes")
+        raise _cut(self, "x.as_integer_ratio()", "numpy.mean is what statistics.mean computes")
 
     def tobytes(self, order: Any = "C") -> NoReturn:
         """Raise: bytes carry no derivative."""
-        raise _cut("x.tobytes()")
+        raise _cut(self, "x.tobytes()")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         frame = self._scope.frame()
@@ -258,6 +262,9 @@ class Blank(Tracer):
     """An array that depends on nothing yet: a constant, until something traced is assigned to it."""
 
     __slots__ = ()
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        return np.array(self._value, *args, **{**kwargs, "copy": True})
 
 
 class NotLinear(Exception):
@@ -317,6 +324,15 @@ else:
     ArrayLike = Array | np.generic | float | complex
 
 
+def alias(x: Tracer) -> Tracer:
+    """The same value under a name of its own: what is done in place to one does not touch the other."""
+    if type(x) is not Blank:
+        return tracer(x._value, x._index, x._scope, x._spec)
+    made = Blank()
+    made._value, made._index, made._scope, made._spec = x._value, x._index, x._scope, x._spec
+    return made
+
+
 def is_tracer(x: object) -> TypeIs[Tracer]:
     """Whether `x` is a traced value: one that a running transform differentiates through."""
     return isinstance(x, Tracer)
@@ -329,9 +345,10 @@ def plain(x: Any) -> Any:
 
 def constant_of(x: Any, name: str) -> Any:
     """The plain value of what the result of `name` depends on, but carries no derivative of."""
+    value = x._value if isinstance(x, Tracer) else x
     if type(x) is LinearTracer:
         raise NotLinear(name)
-    return x._value if isinstance(x, Tracer) else x
+    return value
 
 
 def missing(name: str) -> MissingRuleError:
@@ -360,7 +377,10 @@ def _into_plain(x: Tracer) -> AssignmentError:
     )
 
 
-def _cut(call: str, instead: str = "") -> ConversionError:
+def _cut(x: Tracer, call: str, instead: str = "") -> ConversionError | EscapedTracerError:
+    """The error for a conversion of a traced value."""
+    if x._scope.ended is not None:
+        return escaped(x._scope.ended)
     stop = "tapegrad.stop_gradient(x) gives the value without derivative"
     return ConversionError(
         f"{call} on a traced value", "the derivative would be cut there", f"{instead}; {stop}" if instead else stop

@@ -1,12 +1,12 @@
 """Views of traced arrays: which of them share memory, so that a change of one is a change of all.
 
-A view knows the array whose memory it shares, its root, and the steps that lead from there; a root knows its views,
-weakly.
+A view knows the array whose memory it shares, its root, and the steps that lead from there. A root knows its views,
+weakly, until it changes: then they are `Stale`, and each is made anew when it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
@@ -50,14 +50,6 @@ def origin(x: Tracer) -> tuple[Tracer, Path | None]:
     return found
 
 
-def views(root: Tracer) -> Iterator[Tracer]:
-    """The views of an array that are still in use."""
-    for r in getattr(root, "_views", ()):
-        view = r()
-        if view is not None:
-            yield view
-
-
 def walk(path: Path, a: Any) -> Any:
     """What a path leads to from an array, plain or traced."""
     for function, settings in path:
@@ -65,10 +57,52 @@ def walk(path: Path, a: Any) -> Any:
     return a
 
 
-def follow(view: Tracer, root: Tracer, path: Path) -> None:
-    """Let a view be what the path leads to from its root, after that has changed."""
+def are_known(root: Tracer) -> bool:
+    """Whether it is known of all views of an array how they come from it."""
+    views = [r() for r in getattr(root, "_views", ())]
+    return all([view is None or view._view[1] is not None for view in views])
+
+
+def outdate(root: Tracer) -> None:
+    """The array is about to change: its views let go of its memory, and are looked at anew when they are used."""
+    known = getattr(root, "_views", ())
+    while known:
+        view = known.pop()()
+        if view is not None and type(view) is not Stale:
+            view._value = None
+            view.__class__ = Stale
+
+
+def renew(view: Tracer) -> None:
+    """Let a view be what its path leads to from its root, as that is now."""
+    root, path = view._view
     made = walk(path, root)
-    if view._value is not made._value:
-        view._value = made._value
-    view._index, view._scope = made._index, made._scope
     view.__class__ = type(made)
+    view._value, view._index, view._scope = made._value, made._index, made._scope
+    root._views.append(ref(view))
+
+
+class Stale(Tracer):
+    """A view of an array that has changed since. Whoever asks for what it holds gets what it is now."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        renew(self)
+        return bool(self)
+
+    def __repr__(self) -> str:
+        renew(self)
+        return repr(self)
+
+
+def _renewed(slot: Any) -> Any:
+    def get(view: Stale) -> Any:
+        renew(view)
+        return slot.__get__(view)
+
+    return property(get, slot.__set__)
+
+
+for _name in ("_value", "_index", "_scope"):
+    setattr(Stale, _name, _renewed(getattr(Tracer, _name)))

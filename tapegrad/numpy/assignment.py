@@ -25,7 +25,7 @@ from ..primitives.partial import Partial, filled, partial, settled
 from ..primitives.rules import Placeholder
 from ..tape import Entry, Index, union
 from ..tracer import Blank, Spec, Tracer, blank, dtype_of, kind_in, plain, shape_of
-from ..views import Path, follow, origin, views, walk
+from ..views import Path, are_known, origin, outdate, walk
 from .joining import asarray
 from .scattering import is_basic, own, picked, scatter, scatter_all
 from .structure import copy
@@ -233,14 +233,8 @@ _HELD = _calibrate()
 
 
 def _is_alone(root: Tracer) -> bool:
-    """Whether no one but a traced array and its views has its memory."""
-    known = 0
-    for view in views(root):
-        if view._value.base is not root._value or getrefcount(view._value) > _HELD:
-            return False
-        known += 1
-    held = root._value
-    return held.base is None and getrefcount(held) <= _HELD + 1 + known
+    """Whether no one else has the memory of an array, whose views have let go of it."""
+    return root._value.base is None and getrefcount(root._value) <= _HELD
 
 
 def assign(x: Tracer, index: Any, value: Any) -> None:
@@ -252,7 +246,7 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
             "numpy.zeros_like, numpy.copy and numpy.stack make arrays that can be assigned to",
         )
     root, path = origin(x)
-    if path is None or any([view._view[1] is None for view in views(root)]):
+    if path is None or not are_known(root):
         raise AssignmentError(
             "assignment to a traced array that shares memory with another in a way that cannot be followed",
             f"shape {x.shape}; one of them is a part of complex numbers, or was made by a primitive or a custom rule",
@@ -264,21 +258,30 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
     if isinstance(value, Tracer):
         if value is x and index is Ellipsis:
             return
-        if (view := getattr(value, "_view", None)) is not None and view[0] is root and _is_itself(view, path, index):
-            return  # as at the end of `x[index] += other`
-        if value.shape[:1] == (1,):  # which may be one axis more than there is to assign to
-            extra = value.ndim - np.ndim(x._value[index])
-            if extra > 0 and value.shape[:extra] == (1,) * extra:
-                value = value.reshape(value.shape[extra:])
-    traced = isinstance(value, Tracer) and type(value) is not Blank
-    if not traced:
-        value = plain(value)
-        if type(root) is Blank and next(views(root), None) is None:
-            if not _is_alone(root):
-                root._value = duplicate(root._value)
-            root._value[index] = value
-            return
+        if (view := getattr(value, "_view", None)) is not None and view[0] is root:
+            if _is_itself(view, path, index):
+                return  # as at the end of `x[index] += other`
+            value = copy(value)
+        elif value is root:
+            value = copy(value)
+        value = fitted(value, x._value, index)
+    outdate(root)
+    if isinstance(value, Tracer) and type(value) is not Blank:
+        _assign_traced(root, path, index, value)
+        return
+    value = plain(value)
+    if type(root) is Blank:
+        if not _is_alone(root):
+            root._value = duplicate(root._value)
+        walk(path, root._value)[index] = value
+        return
+    _assign_traced(root, path, index, value)
+
+
+def _assign_traced(root: Tracer, path: Path, index: Any, value: Any) -> None:
+    """Write a value to where a path leads from an array, and record it; the array, the value, or both are traced."""
     scope = root._scope
+    traced = isinstance(value, Tracer)
     if traced and value._scope is not scope:
         scope = union(scope, value._scope)
     if scope.complete or not _is_alone(root):
@@ -299,8 +302,15 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
         root._index, root._scope = i, scope
         scope.record((i, scope.mask, _number, spec, None, (None, value, path, index), {}, edges, None))
     root.__class__ = kind_in(scope)
-    for view in views(root):
-        follow(view, root, view._view[1])
+
+
+def fitted(value: Any, held: Any, index: Any) -> Any:
+    """A value without the leading axes of length 1 that are more than there is to assign to."""
+    if isinstance(value, Tracer) and value.shape[:1] == (1,):
+        extra = value.ndim - np.ndim(held[index])
+        if extra > 0 and value.shape[:extra] == (1,) * extra:
+            return value.reshape(value.shape[extra:])
+    return value
 
 
 def _is_itself(view: tuple[Tracer, Path], path: Path, index: Any) -> bool:

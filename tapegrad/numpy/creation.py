@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..primitives.define import composed
-from ..tracer import FUNCTIONS, Tracer, blank, is_inexact, plain
+from ..tracer import FUNCTIONS, LIKE, Tracer, blank, is_inexact, plain
 
 
 def _like(function: Any) -> None:
@@ -19,6 +19,10 @@ def _like(function: Any) -> None:
 def _writable(made: Any, a: Any) -> Any:
     """A new array as one that can be assigned to, as the traced one after which it was made can."""
     return blank(made, a._scope) if isinstance(a, Tracer) and is_inexact(made) else made
+
+
+_NEW: tuple[Any, ...] = (np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri)
+LIKE |= dict.fromkeys(_NEW, _writable)  # numpy.zeros(3, like=x)
 
 
 for _function in (np.zeros_like, np.ones_like, np.empty_like):

@@ -56,7 +56,8 @@ _definition.call = _pick = binary(_definition, QUICK | BASIC | {tuple}, _pull)(o
 
 def getitem(x: Tracer, index: Any) -> Any:
     """`x[index]` of a traced array, for every index that ndarray takes."""
-    if type(index) not in BASIC:
+    kind = type(index)
+    if kind not in BASIC or (kind is slice and (type(index.start) is np.ndarray or type(index.stop) is np.ndarray)):
         index = own(index)
     made = _pick(x, index)
     if type(x) is Tracer and type(made._value) is np.ndarray and made._value.base is not None:

@@ -19,6 +19,7 @@ from ..primitives.cotangent import Axis, reduced_axes, spread
 from ..primitives.define import array_function, composed
 from ..primitives.partial import partial
 from ..tracer import FUNCTIONS, METHODS, Tracer
+from .elementwise import refuse_out
 from .joining import asarray
 from .kinks import cone
 from .structure import _conjugate, _shape
@@ -287,8 +288,9 @@ FUNCTIONS[np.amax], FUNCTIONS[np.amin] = FUNCTIONS[np.max], FUNCTIONS[np.min]
 
 @composed(np.ptp)
 def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
+    refuse_out("ptp", out)
     a = asarray(a)
-    return np.max(a, axis, out, keepdims) - np.min(a, axis, out, keepdims)
+    return np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims)
 
 
 # methods of ufuncs, which go along axis 0 unless told

@@ -46,6 +46,9 @@ scatter.defvjp("g")(lambda g, _y, _g, index, shape: g[index])
 
 def own(index: Any) -> Any:
     """An index that stays as it is whatever the caller does to his arrays."""
+    if type(index) is slice:
+        parts = index.start, index.stop, index.step
+        return slice(*[part if part is None else operator.index(part) for part in parts])
     if type(index) in BASIC:
         return index
     return tuple([_own(part) for part in index]) if isinstance(index, tuple) else _own(index)
@@ -55,6 +58,8 @@ def _own(part: Any) -> Any:
     """A part of such an index."""
     if type(part) is np.ndarray:
         return part.copy()
+    if type(part) is slice:
+        return own(part)
     if type(part) in BASIC or isinstance(part, (bool, np.bool_, np.integer)):
         return part
     if hasattr(part, "__index__") and not isinstance(part, np.ndarray):

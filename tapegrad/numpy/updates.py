@@ -11,10 +11,10 @@ import numpy as np
 
 from ..errors import AssignmentError
 from ..primitives.define import composed
-from ..tracer import METHODS, UFUNCS, Tracer, constant_of, is_inexact, plain
-from .assignment import assign, write
+from ..tracer import METHODS, UFUNCS, Blank, Tracer, constant_of, is_inexact, plain
+from .assignment import assign, fitted, write
 from .joining import asarray
-from .scattering import is_basic, own, scatter
+from .scattering import integers, is_basic, own, scatter
 
 
 def index_set(x: Any, index: Any, value: Any) -> Any:
@@ -32,7 +32,8 @@ def index_set(x: Any, index: Any, value: Any) -> Any:
     array([0., 5., 0.])
     """
     x, value = _operands(x, value)
-    return write(x, value, (), own(index))
+    index = own(index)
+    return write(x, fitted(value, plain(x), index), (), index)
 
 
 def index_add(x: Any, index: Any, value: Any) -> Any:
@@ -61,7 +62,8 @@ def index_multiply(x: Any, index: Any, value: Any) -> Any:
 
 
 def _operands(x: Any, value: Any) -> tuple[Any, Any]:
-    x, value = asarray(x), asarray(value) if isinstance(value, (list, tuple)) else value
+    x = asarray(x)
+    value = value if isinstance(value, (Tracer, float, int, complex, np.ndarray, np.generic)) else asarray(value)
     if isinstance(value, Tracer) and not is_inexact(plain(x)):
         raise AssignmentError(
             f"a traced value was to be put into an array of dtype {x.dtype}",
@@ -182,6 +184,9 @@ def _target(a: Any, name: str) -> Any:
 
 @composed(np.copyto)
 def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
+    if type(src) is Blank and not isinstance(dst, Tracer):
+        np.copyto(dst, src._value, casting, where)
+        return
     _target(dst, "copyto")
     src, where = asarray(src), constant_of(where, "copyto")
     if not np.can_cast(src.dtype, dst.dtype, casting):
@@ -196,7 +201,7 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
 @composed(np.put)
 def put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
     a = _target(a, "put")
-    at = np.arange(a.size).take(np.ravel(ind), mode=mode)
+    at = np.arange(a.size).take(np.ravel(integers(ind)), mode=mode)
     if at.size:
         assign(a, np.unravel_index(at, a.shape), _repeated(v, at.size))
 
@@ -271,7 +276,8 @@ class Flat:
         self._x = x
 
     def __getitem__(self, index: Any) -> Any:
-        return np.ravel(self._x)[index]
+        found: Any = np.ravel(self._x)[index]
+        return found.copy() if np.ndim(found) else found  # which NumPy copies
 
     def __setitem__(self, index: Any, value: Any) -> None:
         at = np.arange(self._x.size)[index]

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import tree
 from ..errors import PrimitiveError
-from ..guard import lent
+from ..guard import read_only
 from ..tape import Scope
 
 _ndarray = np.ndarray
@@ -40,8 +40,8 @@ def kept(value: Any, given: Any, scope: Scope) -> Any:
 
     `given` is the argument as it was passed, a tracer or a container with tracers.
     """
-    if type(given) is _ndarray:
-        return scope.keep(given)
+    if isinstance(given, _ndarray):
+        return scope.keep(given if type(given) is _ndarray else np.asarray(given))
     if type(given) in LEAVES or not tree.is_node(given):
         return value
     leaves, structure = tree.flatten(value)
@@ -58,9 +58,17 @@ def run(body: Callable[..., Any], plain: Any, given: Any, options: Any = _NONE, 
     `plain` are the arguments and `given` the same as they were passed, `options` and `words` those by keyword.
     """
     args = [_lend(a, b) for a, b in zip(plain, given)]
-    y = body(*args, **{word: _lend(a, words[word]) for word, a in options.items()})
-    for a, b in zip(args, plain):
-        if y is a:
+    try:
+        y = body(*args, **{word: _lend(a, words[word]) for word, a in options.items()})
+    except ValueError as error:
+        if "read-only" in str(error):
+            error.add_note(
+                f"tapegrad: the tape needs what {getattr(body, '__name__', 'the body')} wanted to change; "
+                "let it work on a copy: x = x.copy()"
+            )
+        raise
+    for a, b, c in zip(args, plain, given):
+        if y is a and b is not c:
             return b  # to be known as the same array
     if type(y) is _ndarray:
         return y if _is_alone(y) else y.copy("K")
@@ -75,17 +83,20 @@ def run(body: Callable[..., Any], plain: Any, given: Any, options: Any = _NONE, 
 
 
 def _lend(value: Any, given: Any) -> Any:
-    """An argument for the body: of the tape's arrays a copy, or a view that cannot be written to."""
+    """An argument for the body: the tape's arrays cannot be written to."""
     if value is given:
         return value
     if type(value) is _ndarray:
-        return lent(value)
-    return tree.map(lambda a: lent(a) if type(a) is _ndarray else a, value) if tree.is_node(value) else value
+        return read_only(value)
+    return tree.map(lambda a: read_only(a) if type(a) is _ndarray else a, value) if tree.is_node(value) else value
 
 
 def _is_alone(y: Any) -> bool:
     """Whether the caller of this function is the only one that has an array, or what it is a view of."""
-    return _holders(y) <= _ALONE and (y.base is None or type(y.base) is not _ndarray or _holders(y.base) < _ALONE)
+    if _holders(y) > _ALONE:
+        return False
+    base = type(y.base) is _ndarray and y.base.base is None and y.base.flags.owndata
+    return y.base is None or (base and _holders(y.base) < _ALONE)
 
 
 def _holders(y: Any) -> int:

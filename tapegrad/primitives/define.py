@@ -13,7 +13,7 @@ from ..errors import PrimitiveError
 from ..tracer import DIRECT, FUNCTIONS, Blank, Tracer
 from .bodies import LEAVES
 from .definition import Definition
-from .general import closed_over, make_form, make_record
+from .general import blank_like, closed_over, make_form, make_record
 from .several import several, takes_several
 from .single import single, takes_settings
 from .transpose import turned
@@ -109,6 +109,7 @@ def primitive(
     name = getattr(fun, "__name__", type(fun).__name__)
     definition = Definition(fun, name, nondiff_argnames, elementwise=elementwise, views=True)
     definition.known = getattr(fun, "__module__", None) in _OURS
+    definition.refused = []  # its author knows what they mean
 
     def plain(*args: Any, **kwargs: Any) -> Any:
         y = fun(*args, **kwargs)
@@ -127,6 +128,7 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
     number = make_form(definition)
     definition.record = record = make_record(definition, number, definition.body)
     definition.turn = turned
+    out = definition.names.index("out") if "out" in definition.names else len(definition.names)
     first: Any = None  # serves the calls whose first argument is traced
     other: Any = None  # serves those in which another one is, or a part of one
 
@@ -148,8 +150,8 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
             return (first or choose()[0])(*args, **kwargs)
         for a in (*args, *kwargs.values()) if kwargs else args:
             if type(a) not in LEAVES and _is_traced(a):
-                if not definition.views and (untouched := _without_blanks(args, kwargs)) is not None:
-                    return plain(*untouched[0], **untouched[1])
+                if not definition.views and (untouched := _without_blanks(args, kwargs, out)) is not None:
+                    return blank_like(plain(*untouched[0], **untouched[1]), a)
                 if not sequence and args and isinstance(args[0], (list, tuple)):
                     args = (FUNCTIONS[np.array](args[0]), *args[1:])
                 return (other or choose()[1])(*args, **kwargs)
@@ -170,10 +172,11 @@ def internal(**words: Any) -> Callable[[Callable[..., Any]], Any]:
     return lambda fun: general(Definition(fun, fun.__name__, **words), fun)
 
 
-def _without_blanks(args: Any, kwargs: Any) -> Any:
+def _without_blanks(args: Any, kwargs: Any, out: int) -> Any:
     """The arguments with new arrays as plain ones, if nothing else is traced and none of them is to be written to."""
     leaves, structure = tree.flatten((args, kwargs))
-    if isinstance(kwargs.get("out"), Tracer) or any([isinstance(a, Tracer) and type(a) is not Blank for a in leaves]):
+    written = isinstance(kwargs.get("out"), Tracer) or any([isinstance(a, Tracer) for a in args[out : out + 1]])
+    if written or any([isinstance(a, Tracer) and type(a) is not Blank for a in leaves]):
         return None
     return structure.unflatten([a._value if type(a) is Blank else a for a in leaves])
 

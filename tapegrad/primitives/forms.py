@@ -24,7 +24,7 @@ from ..frame import Outer
 from ..tape import Entry
 from ..tracer import Tracer
 from .definition import Definition
-from .partial import within
+from .partial import settled, within
 
 # an edge is (argument, leaf, number of leaves, parent, mask, spec), the last three of a traced argument or leaf
 View = tuple[Any, tuple[Any, ...], dict[str, Any], tuple[Any, ...], Any]  # answer, arguments, keywords, edges, outputs
@@ -77,7 +77,7 @@ def _pull_input(g: Any, e: Entry, cots: Any, bit: int) -> None:
 
 
 # what enters a frame while frames around it trace it: (index, mask, form, spec, index outside)
-INPUT = form("input", _pull_input, lambda e, scopes: e, push=lambda e, bit, tangent: tangent(e[4]))
+INPUT = form("input", _pull_input, lambda e, scopes: e, push=lambda e, bit, tangent: settled(tangent(e[4])))
 
 
 def scaled(rule: Callable[..., Any], constant: Any, *call: Any) -> Any:

@@ -21,8 +21,20 @@ from .. import tree
 from ..errors import CotangentError, PrimitiveError
 from ..frame import Outer
 from ..tape import Entry, Scope, union
-from ..tracer import TRACERS, Blank, NotLinear, Tracer, constant_of, dtype_of, is_inexact, shape_of, spec_of, tracer
-from ..views import note
+from ..tracer import (
+    TRACERS,
+    Blank,
+    NotLinear,
+    Tracer,
+    blank,
+    constant_of,
+    dtype_of,
+    is_inexact,
+    shape_of,
+    spec_of,
+    tracer,
+)
+from ..views import Stale, note, renew
 from .bodies import LEAVES, kept, refuse_odd, run
 from .cotangent import conform
 from .definition import Definition
@@ -141,6 +153,8 @@ def apply_all(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) ->
     given = apply_rule(definition.joint.call, g, y, args, kwargs)
     every: list[Key] = [*range(len(args)), *kwargs]
     carrying = [key for key in every if key not in definition.nondiff]
+    if given is None:
+        return dict.fromkeys(every)
     if len(carrying) == 1:
         (key,) = carrying
         held = args[key] if isinstance(key, int) else kwargs[key]
@@ -151,10 +165,12 @@ def apply_all(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) ->
         for keys in (carrying, every):
             if len(given) == len(keys):
                 return dict(zip(keys, given, strict=True))
-    what = f"{len(given)} cotangents" if isinstance(given, (tuple, list)) else f"a {type(given).__name__}"
+    n = len(given) if isinstance(given, (tuple, list)) else 0
+    what = f"{n} cotangent{'s' * (n != 1)}" if isinstance(given, (tuple, list)) else f"a {type(given).__name__}"
+    words = ", ".join([str(definition.word(key)) for key in carrying])
     raise CotangentError(
-        f"the rule of {definition.name} for all arguments gave {what}",
-        f"arguments that carry a derivative: {len(carrying)}",
+        f"the rule of {definition.name} for all arguments gave {what}, and needs {len(carrying)}",
+        f"arguments that carry a derivative: {words}",
         "return a tuple with one cotangent for each of them, None where there is no derivative",
     )
 
@@ -196,6 +212,9 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         plain = []
         for key, a in enumerate(args):
             t = type(a)
+            if t is Stale:
+                renew(a)
+                t = type(a)
             if t in TRACERS:
                 if key not in constants:
                     found.append((key, 0, 0, a))
@@ -209,6 +228,8 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             plain.append(a)
         options = {}
         for word, a in kwargs.items():
+            if type(a) is Stale:
+                renew(a)
             if type(a) in TRACERS:
                 found.append((word, 0, 0, a))
                 a = a._value
@@ -220,7 +241,8 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         if definition.refused:
             definition.refuse(plain, options)
         if not found:
-            return body(*plain, **options)
+            new = [a for a in (*args, *kwargs.values()) if type(a) is Blank]
+            return blank_like(body(*plain, **options), new[0] if new else None)
         keys = (found[0][0],) if len(found) == 1 else tuple(dict.fromkeys([edge[0] for edge in found]))
         y_fate, fates = definition.plan(keys, len(plain))
         scope = found[0][3]._scope
@@ -257,6 +279,8 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             return made
         if isinstance(y, Tracer):
             raise closed_over(name)
+        if type(y) is not _ndarray and all([type(edge[3]) is Blank for edge in found]):
+            return y  # a number that was picked from a new array
         if not is_inexact(y):
             if scope.linear:
                 raise NotLinear(name)
@@ -266,12 +290,18 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
         scope.record((i, mask, number, spec, y if y_fate == KEEP else lesser(y, y_fate), saved, options, edges, None))
         made = tracer(y, i, scope, spec)
         if definition.views:
-            step = (definition.body, tuple(arguments[1:])) if definition.known and not options else None
+            settings = tuple([a.copy() if type(a) is _ndarray else a for a in arguments[1:]])
+            step = (definition.body, settings) if definition.known and not options else None
             for edge in found:
                 note(made, edge[3], step if edge[:2] == (0, 0) and not edge[2] else None)
         return made
 
     return record
+
+
+def blank_like(y: Any, a: Any) -> Any:
+    """What was made of new arrays alone, one of them `a`: a new array, too."""
+    return blank(y, a._scope) if type(a) is Blank and type(y) is _ndarray and y.dtype.kind in "fc" else y
 
 
 def _shown(value: Any) -> Any:
@@ -295,6 +325,9 @@ def lesser(value: Any, fate: int, given: Any = None) -> Any:
 def _unwrap(key: Key, container: Any, found: list[tuple[Key, int, int, Tracer]]) -> Any:
     """A copy of the container with plain values, its tracers added to those found."""
     leaves, structure = tree.flatten(container)
+    for leaf in leaves:
+        if type(leaf) is Stale:
+            renew(leaf)
     traced = [(key, k, len(leaves), leaf) for k, leaf in enumerate(leaves) if type(leaf) in TRACERS]
     found += traced
     return structure.unflatten([leaf._value if isinstance(leaf, Tracer) else leaf for leaf in leaves])
@@ -318,10 +351,9 @@ def _several(
             values[position] = tracer(value, index, scope, spec)
         else:
             kinds.append((None, spec_of(value) if hasattr(value, "shape") else None))
-    kept = y if fate == KEEP else lesser(y, fate)
-    scope.record((call, scope.mask, number, None, kept, saved, options, edges, (structure, tuple(kinds))))
-    for pick in picks:
-        scope.record(pick)
+    held = y if fate == KEEP else lesser(y, fate)
+    entry = call, scope.mask, number, None, held, saved, options, edges, (structure, tuple(kinds))
+    scope.record_together([entry, *picks])
     return structure.unflatten(values)
 
 

@@ -14,7 +14,7 @@ from ..errors import CotangentError, EscapedTracerError, MutationError, TreeErro
 from ..frame import Frame
 from ..lines import recorded_at
 from ..tape import Entry, escaped
-from ..tracer import Spec, Tracer, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
+from ..tracer import Blank, Spec, Tracer, alias, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
 from .forms import DEFINITIONS, INPUT, NAMES, UNFOLD, VIEW
 from .inputs import as_float, describe, path_of, refused
 from .partial import Partial, filled
@@ -41,10 +41,13 @@ def enter(
             spec = float
         elif kind is int:
             leaf, spec = as_float(leaf), float
-        elif isinstance(leaf, Tracer):
+        elif isinstance(leaf, Tracer) and type(leaf) is not Blank:
             entered.append(again := _enter_again(frame, leaf, argument, k, fun))
             indices.append(again._index)
             continue
+        elif kind is Blank:
+            leaf = leaf._value.copy()
+            spec = leaf.shape, leaf.dtype
         elif kind is complex or (isinstance(leaf, np.generic) and is_inexact(leaf)):
             spec = spec_of(leaf)
         else:
@@ -136,7 +139,7 @@ def kept(frame: Frame, entries: Sequence[Entry]) -> Iterator[tuple[Any, Entry, K
         else:
             arguments = VIEW[e[2]](e)[1:3]
         for key, held in (*enumerate(arguments[0]), *arguments[1].items()):
-            for a in tree.leaves(held):
+            for a in map(plain, tree.leaves(held)):
                 if id(a) in locked:
                     yield a, e, key
 
@@ -171,6 +174,8 @@ def fit(t: Any, spec: Spec) -> Any:
         given = spec_of(t)
     else:
         return None
+    if isinstance(t, Tracer):
+        t = alias(t)
     if given == spec:
         return t
     want = dtype_of(spec)
@@ -197,7 +202,7 @@ def finish(leaf: Any, g: Any) -> Any:
     if isinstance(g, Tracer):
         if kind is complex:
             return g.item() + 0j
-        return g.item() if kind in (float, int) and g._spec is not float else g
+        return g.item() if kind in (float, int) and g._spec is not float else alias(g)
     if kind is np.ndarray:
         dtype = plain(leaf).dtype
         if type(g) is not np.ndarray or g.dtype != dtype:

@@ -15,7 +15,7 @@ import numpy as np
 from .. import tree
 from ..errors import RuleError
 from ..guard import lent
-from ..tracer import Spec, Tracer, spec_of, tracer
+from ..tracer import Spec, Tracer, alias, spec_of
 
 _ndarray = np.ndarray
 
@@ -153,7 +153,7 @@ def _own(v: Any) -> Any:
     if kind is _ndarray:
         return lent(v)
     if isinstance(v, Tracer):
-        return tracer(v._value, v._index, v._scope, v._spec)
+        return alias(v)
     return tree.map(_own, v) if tree.is_node(v) and v is not None else v
 
 

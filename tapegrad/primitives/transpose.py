@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..errors import ConversionError, MissingRuleError
+from ..errors import ConversionError, MissingRuleError, TangentError
 from ..frame import Frame
 from ..replay.backward import read
 from ..tracer import NotLinear, Spec, Tracer, is_inexact, spec_of, tracer
@@ -153,7 +153,7 @@ def turned(definition: Definition, key: Key) -> Callable[..., Any]:
             for k, t in zip(places, traced):
                 parts[k] = t
             t = apply_forward(definition, {key: structure.unflatten(parts)}, y, args, kwargs)
-            ts = tree.leaves(t, is_leaf=lambda part: part is None)
+            ts = tangents_of(t, y, len(outputs), definition.name)
             given = zip(ts, outputs, strict=True)
             return [None if g is None else stretch(t, spec_in_rule(g), definition.name) for t, g in given]
 
@@ -183,6 +183,26 @@ def apply_forward(definition: Definition, tangents: dict[Key, Any], y: Any, args
         return apply_rule(definition.forward_joint.call, every, y, args, kwargs)
     parts = [apply_rule(definition.forward_rules[k].call, t, y, args, kwargs) for k, t in tangents.items()]
     return functools.reduce(added, parts)
+
+
+def tangents_of(t: Any, y: Any, n: int, name: str) -> list[Any]:
+    """The tangents of the outputs of a call, from what a rule gave for its answer."""
+    if not tree.is_node(y):
+        if t is not None and tree.is_node(t):
+            raise TangentError(
+                f"the rule of {name} gave a {type(t).__name__} as a tangent",
+                "the answer is one number or array",
+                "return its tangent alone, or None where there is no derivative",
+            )
+        return [t]
+    ts = [None] * n if t is None else tree.leaves(t, is_leaf=lambda part: part is None)
+    if len(ts) != n:
+        raise TangentError(
+            f"the rule of {name} gave {len(ts)} tangents",
+            f"the answer has {n} parts",
+            "return a tangent for each part of the answer, None where there is no derivative",
+        )
+    return ts
 
 
 def added(a: Any, b: Any) -> Any:

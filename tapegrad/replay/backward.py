@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import EscapedTracerError, NonFiniteError
 from ..frame import Frame, Outer
-from ..lines import Debug, recorded_at
+from ..lines import Debug, debugging, recorded_at
 from ..primitives.cotangent import conform, spread
 from ..primitives.forms import DEFINITIONS, HOLED, LIFT, NAMES, PULL, VIEW, Pull, scaled
 from ..primitives.general import apply_one, leaves_of
@@ -31,7 +31,7 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> Notes:
     bit = frame.bit
     outer = bit - 1
     pop, pull, lift, through_holes = entries.pop, PULL, LIFT, pull_partial
-    debug = frame.tape.debug
+    debug = debugging.get() or frame.tape.debug
     if debug is not None:
         pull = [functools.partial(_observed, debug, frame, p) for p in PULL]
         through_holes = functools.partial(_observed, debug, frame, pull_partial)

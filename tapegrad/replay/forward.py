@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import tree
 from ..frame import Frame, Outer
+from ..lines import debugging
 from ..primitives.cotangent import conform, reduced_axes, stretch, zero
 from ..primitives.definition import Definition
 from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
@@ -26,7 +27,7 @@ from ..primitives.general import apply_all, apply_one, apply_rule, leaves_of
 from ..primitives.notes import NOTES, Notes, noting
 from ..primitives.partial import Partial, filled, partial, settled, unhurt, within
 from ..primitives.rules import Key, Placeholder
-from ..primitives.transpose import added, apply_forward, not_linear, transpose, zeros
+from ..primitives.transpose import added, apply_forward, not_linear, tangents_of, transpose, zeros
 from ..tape import Entry, Index, Watch, closed_over_in_rule
 from ..tracer import NotLinear, shape_of
 
@@ -87,7 +88,7 @@ def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> No
 
 
 def _read(entries: Sequence[Entry], tangents: dict[int, Any], frame: Frame, scopes: Outer) -> None:
-    bit, debug = frame.bit, frame.tape.debug
+    bit, debug = frame.bit, debugging.get() or frame.tape.debug
     outer, tangent = bit - 1, tangents.get
     for e in entries:
         if e[1] & bit:
@@ -229,7 +230,7 @@ def _authored(
     if outputs is None:
         made = stretch(t, spec, definition.name)
     else:
-        ts = tree.leaves(t, is_leaf=lambda part: part is None) if t is not None else [None] * len(outputs[1])
+        ts = tangents_of(t, outputs[0].unflatten(outputs[1]), len(outputs[1]), definition.name)
         made = [None if i is None else stretch(part, sp, definition.name) for part, (i, sp) in zip(ts, outputs[1])]
     if rest:
         more = _transposed(definition, rest, y, args, kwargs, edges, spec, outputs)

@@ -83,6 +83,7 @@ class ReadableTape:
         values: dict[int, Any] = {}
         for index, leaf, name in zip(arguments.indices, arguments.leaves, names, strict=True):
             value = plain(leaf)
+            value = value.copy() if isinstance(value, np.ndarray) else value
             values[index] = float(value) if type(value) is int else value
             self._add(index, name, (), values[index])
         for e in self._entries:
