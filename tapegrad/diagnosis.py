@@ -134,7 +134,9 @@ def _show_bad(value: Any) -> str:
 
 def _show(value: Any) -> str:
     if isinstance(value, Placeholder):
-        return f"an array of shape {value.shape} that was not kept"
+        return f"of shape {value.shape}, not kept"
+    if value is None:
+        return "not kept"
     value = tree.map(plain, value)
     if isinstance(value, np.ndarray):
         return np.array2string(value, threshold=4, edgeitems=2, precision=6, separator=", ").replace("\n", "")

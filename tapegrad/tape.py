@@ -163,8 +163,8 @@ class Scope:
                 self.tape.entries.append(entry)
             if self.tape.debug is not None:
                 self._noted(self.tape.debug, lambda entry: None)(entry)
-        for entry in entries:
-            for watch in self.watches:
+        for watch in self.watches:
+            for entry in entries:
                 watch(entry)
 
     def _noted(self, debug: Debug, record: Watch) -> Watch:

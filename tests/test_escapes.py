@@ -600,3 +600,18 @@ def test_a_traced_value_is_no_array_and_no_float():
     tg.grad(f)(N)
     tg.grad(f)(F)
     assert not any(tg.is_tracer(x) for x in (F, N, None, "x", [F]))
+
+
+def test_an_error_goes_through_a_pickle_without_what_it_is_about():
+    with pytest.raises(EscapedTracerError) as caught:
+        leaked(TRANSFORMS["grad"], 2.0) * 2
+    caught.value.add_note("a note")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again), again.__notes__) == (EscapedTracerError, str(caught.value), ["a note"])
+
+
+def test_conversions_of_what_has_escaped_tell_that():
+    for convert in (float, np.asarray, int, hash, lambda x: x.tobytes()):
+        with pytest.raises(EscapedTracerError) as caught:
+            convert(leaked(TRANSFORMS["grad"], 2.0))
+        names_the_call(caught.value, "grad(f)")

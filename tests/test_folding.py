@@ -15,6 +15,7 @@ from messages import three_lines
 import tapegrad as tg
 import tapegrad.numpy as tnp
 from tapegrad.errors import (
+    MutationError,
     OutputError,
 )
 
@@ -589,3 +590,32 @@ def test_under_two_readings_forward():
     value, tangent = tg.jvp(lambda x: tg.hvp(f)(x, v), (x,), (v,))
     np.testing.assert_allclose(value, [0, 0.24, 0.24])
     np.testing.assert_array_equal(tangent, 0)
+
+
+def test_what_has_changed_although_the_value_is_the_same():
+    """An argument, a constant, the variable of a loop."""
+    x = np.arange(1.0, 20001)
+    pullback = tg.vjp(tg.checkpoint(lambda t: np.sum(t * t)), x)[1]
+    x[0], x[1] = x[1], x[0]
+    with pytest.raises(MutationError) as caught:
+        pullback(1.0)
+    three_lines(caught.value)
+    assert str(caught.value).startswith("argument 0 of checkpoint has changed since it was recorded\n")
+
+    weights = [np.full((2, 2), k + 1.0) for k in range(3)]
+
+    def net(x):
+        for k in range(3):
+            x = tg.checkpoint(lambda u: u @ weights[k])(x)
+        return np.sum(x)
+
+    for x in (np.zeros(2), np.ones(2)):
+        with pytest.raises(OutputError, match="took other steps|gave another value") as caught:
+            tg.grad(net)(x)
+        three_lines(caught.value)
+
+    c = np.array([1.0, 2.0])
+    pullback = tg.vjp(tg.checkpoint(lambda t: np.sum(t * c)), np.ones(2))[1]
+    c[:] = c[::-1].copy()
+    with pytest.raises(OutputError, match="took other steps"):
+        pullback(1.0)

@@ -429,3 +429,95 @@ def test_the_same_constant_is_copied_once() -> None:
     tape = tg.vjp(f, x)[1].recording.entries
     kept = {id(e[-1]) for e in tape if isinstance(e[-1], np.ndarray)}
     assert len(kept) <= 2
+
+
+def test_a_body_that_answers_with_an_argument_or_foreign_memory() -> None:
+    memory = bytearray(24)
+
+    @tg.primitive
+    def twice(x: Any, buffer: Any) -> Any:
+        buffer[...] = x * 2
+        return buffer
+
+    twice.defvjp("x")(lambda g, _y, _x, _buffer: g * 2.0)
+
+    def by_argument(x: Any) -> Any:
+        buffer = np.empty(3)
+        a = twice(x, buffer)
+        b = a * a
+        twice(b + 1, buffer)
+        return np.sum(b)
+
+    def by_memory(x: Any) -> Any:
+        return np.sum(foreign(x) * foreign(x + 1))
+
+    @tg.primitive
+    def foreign(x: Any) -> Any:
+        y = np.frombuffer(memory)
+        y[:] = x * 2
+        return y
+
+    foreign.defvjp("x")(lambda g, _y, _x: g * 2.0)
+    x = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(tg.grad(by_argument)(x), 8 * x)
+    np.testing.assert_allclose(tg.grad(by_memory)(x), 4 * (2 * x + 1))
+
+
+def test_custom_rules_share_no_buffer() -> None:
+    buffer, x = np.empty(3), np.array([1.0, 2.0, 3.0])
+    f = tg.custom_vjp(lambda x: x * 2)
+    f.defvjp(lambda x: (np.multiply(x, 2, out=buffer), None), lambda _, g: (2 * g,))
+    value, slope = tg.value_and_grad(lambda x: np.sum(f(x) * f(x + 1)))(x)
+    assert value == np.sum(4 * x * (x + 1))
+    np.testing.assert_allclose(slope, 4 * (2 * x + 1))
+
+
+def test_custom_rules_keep_arguments_and_traced_residuals() -> None:
+    times = tg.custom_jvp(lambda x, w: x * w)
+    times.defjvp(lambda p, t: (p[0] * p[1], t[0] * p[1] + p[0] * t[1]))
+    back = tg.custom_vjp(lambda x, w: x * w)
+    back.defvjp(lambda x, w: (x * w, (x, w)), lambda r, g: (g * r[1], g * r[0]))
+    x = np.ones(3)
+
+    def plain(x: Any) -> Any:
+        w = np.ones(3)
+        y = times(x, w)
+        w[:] = 50.0
+        return np.sum(y)
+
+    np.testing.assert_array_equal(tg.grad(plain)(x), np.ones(3))
+    for f in (times, back):
+
+        def outer(w: Any, f: Any = f) -> Any:
+            w = w * 1.0
+
+            def inner(z: Any) -> Any:
+                y = f(z, w)
+                w[0] = 50.0
+                return np.sum(y)
+
+            return np.sum(tg.grad(inner)(x))
+
+        np.testing.assert_array_equal(tg.grad(outer)(np.array([2.0, 3.0, 4.0])), np.ones(3))
+
+
+def test_a_memory_map() -> None:
+    import tempfile
+
+    @tg.primitive
+    def times(x: Any, m: Any) -> Any:
+        return x * m
+
+    times.defvjp("x")(lambda g, _y, _x, m: g * m)
+    with tempfile.TemporaryFile() as file:
+        mapped = np.memmap(file, dtype=float, mode="w+", shape=(3,))
+        for f in (times, lambda x, m: x * m):
+            mapped[:] = 2.0
+
+            def total(x: Any, f: Any = f, mapped: Any = mapped) -> Any:
+                y = f(x, mapped)
+                mapped[:] = 50.0
+                return np.sum(y)
+
+            np.testing.assert_array_equal(tg.grad(total)(np.ones(3)), [2, 2, 2])
+        del mapped

@@ -151,7 +151,8 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
         for a in (*args, *kwargs.values()) if kwargs else args:
             if type(a) not in LEAVES and _is_traced(a):
                 if not definition.views and (untouched := _without_blanks(args, kwargs, out)) is not None:
-                    return blank_like(plain(*untouched[0], **untouched[1]), a)
+                    (args, kwargs), new = untouched
+                    return blank_like(plain(*args, **kwargs), new)
                 if not sequence and args and isinstance(args[0], (list, tuple)):
                     args = (FUNCTIONS[np.array](args[0]), *args[1:])
                 return (other or choose()[1])(*args, **kwargs)
@@ -173,12 +174,13 @@ def internal(**words: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def _without_blanks(args: Any, kwargs: Any, out: int) -> Any:
-    """The arguments with new arrays as plain ones, if nothing else is traced and none of them is to be written to."""
+    """The arguments with new arrays as plain ones, and one of those; None if anything else is traced, or written to."""
     leaves, structure = tree.flatten((args, kwargs))
     written = isinstance(kwargs.get("out"), Tracer) or any([isinstance(a, Tracer) for a in args[out : out + 1]])
     if written or any([isinstance(a, Tracer) and type(a) is not Blank for a in leaves]):
         return None
-    return structure.unflatten([a._value if type(a) is Blank else a for a in leaves])
+    new = next(a for a in leaves if type(a) is Blank)
+    return structure.unflatten([a._value if type(a) is Blank else a for a in leaves]), new
 
 
 def has_tracer(args: Any, kwargs: Any) -> bool:

@@ -11,7 +11,7 @@ from messages import three_lines
 
 import tapegrad as tg
 from tapegrad import unbroadcast
-from tapegrad.errors import CotangentError, MissingRuleError, PrimitiveError, RuleError
+from tapegrad.errors import CotangentError, MissingRuleError, PrimitiveError, RuleError, TangentError
 
 
 @tg.primitive
@@ -585,3 +585,52 @@ def test_what_a_rule_takes_as_the_rest_may_be_left_out_too():
     h = tg.primitive(lambda x, z: np.sum(x * z))
     h.defvjp("x")(lambda g, _y, *args: g * args[1])
     assert tg.grad(lambda x: h(x, np.array([2.0, 3.0])))(np.ones(2)).tolist() == [2, 3]
+
+
+def test_a_rule_that_reads_one_of_several_answers_at_second_order():
+    @tg.primitive
+    def pair(x):
+        return np.sin(x), np.cos(x)
+
+    @pair.defvjp("x")
+    def _(g, y, _x):
+        return g[0] * y[1] - g[1] * y[0]
+
+    f = lambda t: pair(t)[0]
+    slope = lambda t: tg.jvp(f, (t,), (1.0,))[1]
+    for second in (tg.grad(slope), lambda t: tg.jvp(slope, (t,), (1.0,))[1], lambda t: tg.linearize(slope, t)[1](1.0)):
+        np.testing.assert_allclose(second(1.0), -np.sin(1.0))
+    np.testing.assert_allclose(tg.hessian(slope)(1.0), -np.cos(1.0))
+
+
+def test_parameters_may_be_named_as_numpys():
+    @tg.primitive
+    def f(a, where, out=2.0):
+        return a * where * out
+
+    f.defvjp("a")(lambda g, _y, _a, where, out: g * where * out)
+    assert tg.grad(lambda t: f(t, 3.0))(2.0) == 6.0
+
+
+def test_none_for_all_arguments_is_zero():
+    f = tg.primitive(lambda x: np.floor(x))
+    f.defvjp(lambda g, _y, _x: None)
+    assert tg.grad(lambda x: f(x) + x)(1.5) == 1.0
+
+
+def test_a_tangent_in_a_tuple_of_one():
+    f = tg.primitive(lambda x: 3 * x)
+    f.defjvp(lambda t, _y, _x: (3 * t[0],))
+    for call in (lambda: tg.jvp(f, (1.0,), (1.0,)), lambda: tg.grad(f)(1.0)):
+        with pytest.raises(TangentError) as error:
+            call()
+        three_lines(error.value)
+
+
+def test_too_few_tangents_for_the_answers():
+    f = tg.primitive(lambda x: (3 * x, x))
+    f.defjvp(lambda t, _y, _x: (3 * t[0],))
+    for call in (lambda: tg.jvp(f, (1.0,), (1.0,)), lambda: tg.grad(lambda x: sum(f(x)))(1.0)):
+        with pytest.raises(TangentError, match="gave 1 tangents") as error:
+            call()
+        three_lines(error.value)

@@ -1,4 +1,4 @@
-"""More of what NumPy programs do in place: views, indices, new arrays as constants, strides, nested transforms."""
+"""What shares memory and what does not, new arrays as constants, strides, holes, closures: in place as NumPy does it."""
 
 from __future__ import annotations
 
@@ -248,3 +248,150 @@ def test_threads_that_write_to_their_own_elements() -> None:
         return np.sum(y)
 
     np.testing.assert_array_equal(tg.grad(f)(X), np.arange(6.0))
+
+
+def test_views_by_the_dozen() -> None:
+    """Dead and live ones, as many as there may be: each sees every change."""
+
+    def f(x: Any, dead: int, live: int) -> Any:
+        y = x * 1.0
+        for _ in range(dead):
+            w = y[:1]
+            w *= 1.0
+        views = [y[:2] for _ in range(live)]
+        y[0] = x[1] ** 2
+        return sum(np.sum(v) for v in views)
+
+    x = np.array([1.0, 2.0, 3.0])
+    for dead in (0, 5, 31, 33, 40, 63, 94):
+        for live in (1, 10, 20, 32, 50):
+            want = live * np.array([0.0, 5.0, 0.0])
+            np.testing.assert_array_equal(tg.grad(lambda x, n=dead, k=live: f(x, n, k))(x), want)
+            np.testing.assert_array_equal(tg.jacfwd(lambda x, n=dead, k=live: f(x, n, k))(x), want)
+
+
+def test_a_matrix_by_rows_and_columns() -> None:
+    def f(x: Any) -> Any:
+        n, total = 40, 0.0
+        m = np.zeros_like(x, shape=(n, 4))
+        for i in range(n):
+            row = m[i]
+            m[i] = x
+            total = total + row[0]
+            column = m[:, 1]
+            m[i, 1] = 3 * x[2]
+            total = total + column[i]
+        return total
+
+    x = np.array([1.0, 10.0, 100.0, 1000.0])
+    np.testing.assert_array_equal(tg.grad(f)(x), [40, 0, 120, 0])
+    assert tg.jvp(f, (x,), (x,)) == (f(x), f(x))  # it is linear
+
+
+def test_overlapping_slices_of_other_strides() -> None:
+    """NumPy 2.4 itself mixes up what it reads and what it writes here."""
+
+    def f(x: Any) -> Any:
+        y = x * 1.0
+        y[1] = y[:, 2]
+        return y
+
+    x = np.arange(16.0).reshape(4, 4)
+    np.testing.assert_array_equal(tg.vjp(f, x)[0][1], [2, 6, 10, 14])
+    np.testing.assert_array_equal(tg.jvp(f, (x,), (x,))[1][1], [2, 6, 10, 14])
+
+
+def test_what_an_inner_transform_gives_is_no_other_name_of_it() -> None:
+    """Two gradients that are one cotangent, a tangent that is the caller's: what is done in place to one stays there."""
+
+    def gradients(x: Any) -> Any:
+        w, b = x[:3] * 1.0, x[3:] * 1.0
+        gw, gb = tg.grad(lambda w, b: np.sum((w + b) * x[:3]), (0, 1))(w, b)
+        gw *= 0.5
+        return np.sum(gb * x[:3])
+
+    def cotangent(x: Any) -> Any:
+        g = x * 1.0
+        (r,) = tg.vjp(lambda z: z.T, x)[1](g)
+        r[0] = 0.0
+        return np.sum(g * x)
+
+    def tangent(x: Any) -> Any:
+        t = x * 1.0
+        for r in (tg.jvp(lambda z: z, (x,), (t,))[1], tg.linearize(lambda z: z, x)[1](t)):
+            r[0] = 0.0
+        return np.sum(t * x)
+
+    np.testing.assert_allclose(tg.grad(gradients)(X), [0.6, -2.4, 1.4, 0, 0, 0])
+    for f in (cotangent, tangent):
+        np.testing.assert_allclose(tg.grad(f)(X), 2 * X)
+
+
+def test_a_tangent_that_two_values_have() -> None:
+    def f(x: Any) -> Any:
+        y = x * 1.0
+        y[0] = x[1]
+        kept = y.copy()
+        w = tg.jvp(lambda z: z, (y,), (np.ones(6),))[0]
+        del y
+        w[2] = 0.0
+        return kept
+
+    np.testing.assert_array_equal(tg.jvp(f, (X,), (np.ones(6),))[1], np.ones(6))
+
+
+def test_what_is_made_of_new_arrays_can_be_written_to() -> None:
+    for make in (
+        lambda x: np.zeros_like(x) + 1.0,
+        lambda x: np.ones_like(x).copy() * 1.0,
+        lambda x: np.cos(np.zeros_like(x)),
+        lambda x: np.ones(6, like=x),
+        lambda x: np.full_like(x, 1.0)[::-1],
+        lambda x: np.stack([np.ones_like(x), np.zeros_like(x)])[0],
+    ):
+
+        def f(x: Any, make: Any = make) -> Any:
+            y = make(x)
+            y[0] = x[0]
+            return np.sum(y * x)
+
+        np.testing.assert_allclose(tg.grad(f)(X), [0.6, 1, 1, 1, 1, 1])
+
+
+def test_a_new_array_is_a_constant_to_everything_else() -> None:
+    def f(x: Any) -> Any:
+        ones = np.ones_like(x)
+        plain = np.zeros(6)
+        plain[:] = ones
+        np.copyto(plain, ones)
+        assert float(ones[0]) == 1.0
+        assert np.asarray(ones).tolist() == [1.0] * 6
+        y = x * ones
+        view = ones[1:]
+        ones[0] = 3.0  # what it was multiplied with stays what it was
+        return np.sum(y * plain) + np.sum(view) + tg.checkpoint(lambda x, b: np.sum(x * b))(x, ones)
+
+    np.testing.assert_allclose(tg.grad(f)(X), [4, 2, 2, 2, 2, 2])
+
+
+def test_flat_gives_copies() -> None:
+    def f(x: Any) -> Any:
+        y = x * 1.0
+        v = y.flat[1:3]
+        y[1] = 9.0
+        return np.sum(v)
+
+    np.testing.assert_array_equal(tg.grad(f)(X), [0, 1, 1, 0, 0, 0])
+
+
+def test_slices_that_are_made_of_arrays() -> None:
+    i = np.array(0)
+
+    def f(x: Any) -> Any:
+        y = x * 1.0
+        i[...] = 0
+        y[i : i + 2] = x[i + 2 : i + 4] * 2.0
+        i[...] = 3
+        return np.sum(y * x)
+
+    check_grads(f, (X,))
