@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 
 from . import tree
-from .errors import OutputError
+from .errors import OutputError, TapegradError
 from .frame import running
 from .guard import fingerprint
 from .moment import Moment
@@ -107,7 +107,16 @@ class _Stretch:
         args, kwargs = tree.map(_alias, self.call)
         with self.moment.again() as entries:
             first = next(self.moment.tape.count)
-            leaves = tree.leaves(self.fun(*args, **kwargs))
+            try:
+                leaves = tree.leaves(self.fun(*args, **kwargs))
+            except TapegradError:
+                raise
+            except Exception as error:
+                raise OutputError(
+                    f"{self.name} raised {type(error).__name__} when it was called again",
+                    f"at first it gave a value; now it says: {error}",
+                    _PURE,
+                ) from error
             length = next(self.moment.tape.count) - first
         for k, value in self.values.items():
             leaf = leaves[k] if k < len(leaves) else None
@@ -128,8 +137,7 @@ class _Stretch:
             raise OutputError(
                 f"{self.name} took other steps when it was called again",
                 "they depend on something that has changed, such as the variable of a loop that it was made in",
-                "make what may change an argument of the checkpointed function (lambda x, k=k: ... in a loop), "
-                "write to nothing outside of it, and keep no traced values from call to call",
+                _PURE,
             )
         return entries, outputs
 
@@ -145,6 +153,12 @@ def _parents(entries: list[Entry], first: int) -> list[int]:
         else:
             parents += [edge[3] for edge in VIEW[e[2]](e)[3]]
     return list(dict.fromkeys([parent for parent in parents if parent < first]))
+
+
+_PURE = (
+    "make what may change an argument of the checkpointed function (lambda x, k=k: ... in a loop), "
+    "write to nothing outside of it, and keep no traced values from call to call"
+)
 
 
 def _constants(entries: list[Entry]) -> list[Any]:

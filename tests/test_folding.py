@@ -619,3 +619,16 @@ def test_what_has_changed_although_the_value_is_the_same():
     c[:] = c[::-1].copy()
     with pytest.raises(OutputError, match="took other steps"):
         pullback(1.0)
+
+
+def test_an_exception_at_the_second_call_tells_that_it_is_the_second():
+    def f(x):
+        z = np.ones(2)
+        y = tg.checkpoint(lambda x: np.sum(x * z))(x)
+        z = np.ones(3)
+        return y * z[0]
+
+    with pytest.raises(OutputError, match="raised ValueError when it was called again") as caught:
+        tg.grad(f)(np.ones(2))
+    three_lines(caught.value)
+    assert isinstance(caught.value.__cause__, ValueError)

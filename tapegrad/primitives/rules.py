@@ -142,10 +142,14 @@ def apart(call: Callable[..., Any]) -> Callable[..., Any]:
     """A user's rule, which may write to whatever it gets: that is its own."""
 
     @functools.wraps(call)
-    def rule(*values: Any, **options: Any) -> Any:
-        return call(*[_own(v) for v in values], **{word: _own(v) for word, v in options.items()})
+    def rule(*given: Any, **options: Any) -> Any:
+        values = [v if type(v) in _IMMUTABLE else _own(v) for v in given]
+        return call(*values, **{word: _own(v) for word, v in options.items()}) if options else call(*values)
 
     return rule
+
+
+_IMMUTABLE = frozenset({float, Placeholder, np.float64, int, str, bool, type(None)})
 
 
 def _own(v: Any) -> Any:
