@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 
 from . import tree
-from .errors import OutputError, TapegradError
+from .errors import OutputError
 from .frame import running
 from .guard import fingerprint
 from .moment import Moment
@@ -109,14 +109,9 @@ class _Stretch:
             first = next(self.moment.tape.count)
             try:
                 leaves = tree.leaves(self.fun(*args, **kwargs))
-            except TapegradError:
-                raise
             except Exception as error:
-                raise OutputError(
-                    f"{self.name} raised {type(error).__name__} when it was called again",
-                    f"at first it gave a value; now it says: {error}",
-                    _PURE,
-                ) from error
+                error.add_note(f"tapegrad: {self.name} was called again, and had given a value at first: {_PURE}")
+                raise
             length = next(self.moment.tape.count) - first
         for k, value in self.values.items():
             leaf = leaves[k] if k < len(leaves) else None

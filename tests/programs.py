@@ -218,6 +218,8 @@ def compare(program: Program, order: int = 3) -> Outcome:
                 return Outcome("refused", f"{type(cause).__name__} after {name}", line, row)
         if isinstance(error, RuntimeWarning) or "setting single item" in str(error):
             return Outcome("unclear", str(error), line, row)  # a slope is infinite, or NumPy tells not why
+        if any(["was called again" in note for note in getattr(error, "__notes__", [])]):
+            return Outcome("refused", f"{type(error).__name__} in a checkpoint", line, row)
         if isinstance(error, NameError) and rows:
             return Outcome("unclear", f"{error}")  # a checkpoint that ran again after del
         return Outcome("different", f"{type(error).__name__} after {name}", f"{error}\n{line}", row)

@@ -628,7 +628,6 @@ def test_an_exception_at_the_second_call_tells_that_it_is_the_second():
         z = np.ones(3)
         return y * z[0]
 
-    with pytest.raises(OutputError, match="raised ValueError when it was called again") as caught:
+    with pytest.raises(ValueError, match="broadcast") as caught:
         tg.grad(f)(np.ones(2))
-    three_lines(caught.value)
-    assert isinstance(caught.value.__cause__, ValueError)
+    assert "was called again, and had given a value at first: make what may change an argument" in caught.value.__notes__[0]
