@@ -82,9 +82,11 @@ class _NonFinite(Debug):
     def recorded(self, frame_name: str, tape: Any, e: Entry) -> None:
         if DEFINITIONS[e[2]] is None:
             return
-        y = VIEW[e[2]](e)[0]
+        y, args, kwargs, _, _ = VIEW[e[2]](e)
         if not _is_finite(y):
-            raise self._error(f"{NAMES[e[2]]} gave {_show_bad(y)}", e, frame_name, tape)
+            given = [key for key, a in (*enumerate(args), *kwargs.items()) if not _is_finite(a)]
+            passed = f", which came in with argument {_word(e, given[0])}" if given else ""
+            raise self._error(f"{NAMES[e[2]]} gave {_show_bad(y)}{passed}", e, frame_name, tape)
 
     def pulled(self, pull: Callable[..., None], g: Any, e: Entry, cots: Any, bit: int, frame: Frame) -> None:
         pull(g, e, cots, bit)

@@ -94,7 +94,7 @@ def _raises(f: Callable[[], Any]) -> tuple[str, str]:
         (lambda x: np.sum(np.exp(1000 * x)), "exp gave inf at [0] (1 of 2 elements)", "argument 0 = [1000.,    0.]"),
         (
             lambda x: np.sum(x * np.array([np.nan, 1])),
-            "multiply gave nan at [0] (1 of 2 elements)",
+            "multiply gave nan at [0] (1 of 2 elements), which came in with argument 1",
             "argument 0 = [1., 0.]",
         ),
         (lambda x: np.prod(x / x[1] - x), "divide gave inf at [0] (2 of 2 elements)", "argument 0 = [1., 0.]"),

@@ -102,6 +102,8 @@ def describe(value: Any) -> str:
     """A value in an error message."""
     if isinstance(value, Tracer):
         return f"shape {shape_of(value._spec)}, dtype {dtype_of(value._spec)}"
+    if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
+        return f"{a_kind(value)} of shape {value.shape}, dtype {value.dtype}"
     if isinstance(value, (np.ndarray, np.generic)):
         return f"shape {value.shape}, dtype {value.dtype}"
     return type(value).__name__

@@ -138,7 +138,7 @@ def _into_plain(name: str) -> PrimitiveError:
     return PrimitiveError(
         f"numpy.{name} would write a traced value into a plain array",
         "an operator such as z += x changes the array z, which cannot hold a derivative",
-        "write z = z + x, or make z from a traced value",
+        "make z from a traced array, by numpy.zeros_like(x) or x.copy(), or write z = z + x",
     )
 
 
