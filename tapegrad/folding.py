@@ -23,7 +23,7 @@ from .frame import running
 from .guard import fingerprint
 from .moment import Moment
 from .primitives.cotangent import deposit
-from .primitives.forms import DEFINITIONS, UNFOLD, VIEW, form
+from .primitives.forms import DEFINITIONS, NAMES, UNFOLD, VIEW, form
 from .primitives.general import PICK
 from .tape import Entry, Tape
 from .tracer import Tracer, alias, plain
@@ -160,7 +160,7 @@ def _constants(entries: list[Entry]) -> list[Any]:
     """What the entries of a stretch were computed with besides traced values: what tells whether it has changed."""
     found: list[Any] = []
     for e in entries:
-        found.append(e[2])
+        found.append(NAMES[e[2]])
         if e[2] == FOLD:
             found += e[4].constants
         elif DEFINITIONS[e[2]] is not None:

@@ -33,7 +33,7 @@ class Moment:
         tape = self.tape
         owner, tape.owner = tape.owner, get_ident()
         held = tape.frames, tape.scopes, tape.entries, tape.complete, tape.linear, tape.watching
-        scopes = [(scope, scope.ended, scope.count, scope.record) for scope in self.scopes.values()]
+        scopes = [(scope, scope.ended, scope.count, scope.record, scope.watches) for scope in self.scopes.values()]
         ended = [frame for frame in self.frames if not frame.running]
         entries: list[Entry] = []
         token = current.set(tape)
@@ -47,16 +47,15 @@ class Moment:
                 scope.live()
             yield entries
         finally:
-            tape.alone = alone
             for mask, scope in tape.scopes.items():
                 if mask not in self.scopes:
                     scope.end(self.frames[-1])
-            for scope, over, counter, record in scopes:
-                scope.ended, scope.count, scope.record = over, counter, record
+            for scope, over, counter, record, watches in scopes:
+                scope.ended, scope.record, scope.count, scope.watches = over, record, counter, watches
             for frame in ended:
                 frame.running = False
             tape.frames, tape.scopes, tape.entries, tape.complete, tape.linear, tape.watching = held
-            tape.owner = owner
+            tape.owner, tape.alone = owner, alone
             current.reset(token)
         keeping = sum([frame.bit for frame in self.frames if frame.running and frame.watches is None])
         tape.entries += [entry for entry in entries if entry[1] & keeping]

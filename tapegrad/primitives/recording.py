@@ -166,6 +166,8 @@ def has_changed(frame: Frame, a: Any, e: Entry, key: Key) -> MutationError:
 
 def fit(t: Any, spec: Spec) -> Any:
     """The tangent or cotangent that a caller passed, as one of a value of this spec; None if it does not fit."""
+    if type(t) is Blank:
+        t = t._value.copy()  # a constant
     if isinstance(t, Tracer):
         if t._scope.ended is not None:
             raise escaped(t._scope.ended)
