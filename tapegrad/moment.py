@@ -36,11 +36,12 @@ class Moment:
         scopes = [(scope, scope.ended, scope.count, scope.record, scope.watches) for scope in self.scopes.values()]
         ended = [frame for frame in self.frames if not frame.running]
         entries: list[Entry] = []
+        alone = tape.alone
         token = current.set(tape)
         try:
             tape.frames, tape.scopes, tape.entries = self.frames.copy(), self.scopes.copy(), entries
             tape.complete, tape.linear, tape.watching = self.flags
-            alone, tape.alone = tape.alone, get_ident()
+            tape.alone = get_ident()
             for frame in ended:
                 frame.running = True
             for scope, *_ in scopes:

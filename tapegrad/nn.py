@@ -253,6 +253,13 @@ def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
 
 
 __all__ = [
-    *("relu", "sigmoid", "softplus", "log_sigmoid", "logcosh", "log1mexp"),
-    *("softmax", "log_softmax", "logsumexp"),
+    "log1mexp",
+    "log_sigmoid",
+    "log_softmax",
+    "logcosh",
+    "logsumexp",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
 ]

@@ -231,7 +231,7 @@ def stop_gradient(x: Any) -> Any:
     """
     if isinstance(x, Tracer):
         value = constant_of(x, "stop_gradient")
-        return value.copy() if type(value) is np.ndarray else value
+        return value.copy("K") if type(value) is np.ndarray else value
     return tree.map(stop_gradient, x) if tree.is_node(x) else x
 
 

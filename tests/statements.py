@@ -63,7 +63,7 @@ STATEMENTS = {
     "swap":             ["{v}[0], {v}[1] = {v}[1], {v}[0]", "{a}[0], {a}[1] = {a}[1].copy(), {a}[0].copy()", "{m}[0], {m}[1] = {m}[1], {m}[0]",
                          "{a}[[0, 1]] = {a}[[1, 0]]", "{n1}, {n2} = {a}[0], {a}[1]\n{n1} *= {c}\n{a}[1] = {n1}"],
     "method":           ["{a}.fill({c})", "{a}.sort()", "{a}.sort(axis=0)", "{v}[1:].sort()", "{a}.fill({r})", "{m}[0].fill({r})"],
-    "function":         ["np.copyto({a}, {e})", "np.copyto({a}, {e}, where={a} > 0)", "np.fill_diagonal({q}, {e})", "np.put({a}, [0, 2], {r})",
+    "function":         ["np.copyto({a}, {e})", "np.copyto({a}, {e}, where={a} > 0)", "np.fill_diagonal({q}, 1.0 * ({e}))", "np.put({a}, [0, 2], {r})",
                          "np.add.at({v}, [0, 0, 1], {r})", "np.multiply.at({v}, [1, 1], {c})", "np.putmask({a}, {a} > 0, {r})", "np.place({a}, {a} > 1, [{c}])"],
     "out":              ["np.sin({a}, out={a})", "np.multiply({a}, {e}, out={a})", "{n} = np.zeros_like({a})\nnp.add({a}, {e}, out={n})",
                          "np.cumsum({v}, out={v})", "{n} = np.add({v}[1:], {v}[:-1], out={v}[1:])"],

@@ -278,7 +278,7 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
     _assign_traced(root, path, index, value)
 
 
-def _assign_traced(root: Tracer, path: Path, index: Any, value: Any) -> None:
+def _assign_traced(root: Any, path: Path, index: Any, value: Any) -> None:
     """Write a value to where a path leads from an array, and record it; the array, the value, or both are traced."""
     scope = root._scope
     traced = isinstance(value, Tracer)
@@ -301,7 +301,7 @@ def _assign_traced(root: Tracer, path: Path, index: Any, value: Any) -> None:
         value = Placeholder(value._spec) if traced else None
         root._index, root._scope = i, scope
         scope.record((i, scope.mask, _number, spec, None, (None, value, path, index), {}, edges, None))
-    root.__class__ = kind_in(scope)
+    setattr(root, "__class__", kind_in(scope))  # which checkers take for one of a kind
 
 
 def fitted(value: Any, held: Any, index: Any) -> Any:

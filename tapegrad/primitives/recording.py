@@ -12,9 +12,10 @@ import numpy as np
 from .. import tree
 from ..errors import CotangentError, EscapedTracerError, MutationError, TreeError
 from ..frame import Frame
+from ..guard import duplicate
 from ..lines import recorded_at
 from ..tape import Entry, escaped
-from ..tracer import Blank, Spec, Tracer, alias, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
+from ..tracer import FUNCTIONS, Blank, Spec, Tracer, alias, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
 from .forms import DEFINITIONS, INPUT, NAMES, UNFOLD, VIEW
 from .inputs import as_float, describe, path_of, refused
 from .partial import Partial, filled
@@ -93,7 +94,7 @@ def lower(frame: Frame, value: Any, apart: bool = False) -> Any:
         mask = scope.mask & ~frame.bit
         if mask:
             return tracer(value._value, value._index, scope.tape.scope(mask), value._spec)
-        return value._value.copy() if apart and type(value._value) is np.ndarray else value._value
+        return duplicate(value._value) if apart and type(value._value) is np.ndarray else value._value
     if tree.is_node(value) and value is not None:
         leaves, structure = tree.flatten(value)
         return structure.unflatten([lower(frame, leaf, apart) for leaf in leaves]) if leaves else value
@@ -204,6 +205,8 @@ def finish(leaf: Any, g: Any) -> Any:
     if isinstance(g, Tracer):
         if kind is complex:
             return g.item() + 0j
+        if kind is np.ndarray and type(g._value) is not np.ndarray:
+            return FUNCTIONS[np.copy](g)  # an array of no axes
         return g.item() if kind in (float, int) and g._spec is not float else alias(g)
     if kind is np.ndarray:
         dtype = plain(leaf).dtype
