@@ -7,6 +7,7 @@ weakly, until it changes: then they are `Stale`, and each is made anew when it i
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import RLock
 from typing import Any
 from weakref import ref
 
@@ -18,13 +19,25 @@ Step = tuple[Callable[..., Any], tuple[Any, ...]]  # a function that gives a vie
 Path = tuple[Step, ...]
 
 _ndarray = np.ndarray
+WRITING = RLock()  # threads may write to elements of their own of one array
 
 
-def note(made: Tracer, source: Tracer, step: Step | None) -> None:
+def note(made: Tracer, source: Tracer, step: Step | None, index: int | None = None) -> None:
     """Remember that a traced array is a view of another, if they share memory.
 
-    `step` leads from one to the other, None where that is not known.
+    `step` leads from one to the other, None where that is not known; `index` is that of the source at that moment.
     """
+    if step is None or index is None:
+        _note(made, source, step)
+        return
+    with WRITING:
+        if source._index is not index and made._value.base is not None:  # another thread has written to it meanwhile
+            again = walk((step,), source)
+            made._value, made._index, made._scope = again._value, again._index, again._scope
+        _note(made, source, step)
+
+
+def _note(made: Tracer, source: Tracer, step: Step | None) -> None:
     value, of = made._value, source._value
     if type(value) is not _ndarray or type(of) is not _ndarray or made is source:
         return
@@ -69,17 +82,20 @@ def outdate(root: Tracer) -> None:
     while known:
         view = known.pop()()
         if view is not None and type(view) is not Stale:
+            view.__class__ = Stale  # first: from here on another thread waits until the change is done
             view._value = None
-            view.__class__ = Stale
 
 
 def renew(view: Tracer) -> None:
     """Let a view be what its path leads to from its root, as that is now."""
     root, path = view._view
-    made = walk(path, root)
-    view.__class__ = type(made)
-    view._value, view._index, view._scope = made._value, made._index, made._scope
-    root._views.append(ref(view))
+    with WRITING:
+        if type(view) is not Stale:
+            return  # another thread was faster
+        made = walk(path, root)
+        view.__class__ = type(made)
+        view._value, view._index, view._scope = made._value, made._index, made._scope
+        root._views.append(ref(view))
 
 
 class Stale(Tracer):
@@ -98,8 +114,9 @@ class Stale(Tracer):
 
 def _renewed(slot: Any) -> Any:
     def get(view: Stale) -> Any:
-        renew(view)
-        return slot.__get__(view)
+        with WRITING:
+            renew(view)
+            return slot.__get__(view)
 
     return property(get, slot.__set__)
 

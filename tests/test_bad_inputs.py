@@ -698,9 +698,9 @@ WRONG = {  # vector, what the message calls it, whether it is a leaf
     "objects":   (np.array([1.0, None]), "shape (2,), dtype object", True),
     "strings":   (np.array(["a", "b"]), "shape (2,), dtype <U1", True),
     "dates":     (np.array(["2020", "2021"], "M8[Y]"), "shape (2,), dtype datetime64[Y]", True),
-    "masked":    (np.ma.array(V), "shape (2,), dtype float64", True),
-    "subclass":  (unit(1.0, 2.0), "shape (2,), dtype float64", True),
-    "matrix":    (matrix(V), "shape (1, 2), dtype float64", True),
+    "masked":    (np.ma.array(V), "a numpy.ma.MaskedArray of shape (2,), dtype float64", True),
+    "subclass":  (unit(1.0, 2.0), "a test_bad_inputs.Unit of shape (2,), dtype float64", True),
+    "matrix":    (matrix(V), "a numpy.matrix of shape (1, 2), dtype float64", True),
     "Series":    (series, "Series", True),
     "csr_array": (csr, "csr_array", True),
 }

@@ -266,6 +266,47 @@ BESIDE |= {
 }
 
 
+def test_threads_write_to_elements_of_their_own():
+    """As NumPy lets them; views and elements, under a switch interval that interrupts each write."""
+
+    def f(x):
+        y = np.zeros_like(x)
+        rows = y.reshape(8, 8)
+
+        def work(k):
+            try:
+                write(k)
+            except Exception as error:
+                failures.append(error)
+
+        def write(k):
+            for j in range(8):
+                if j % 2:
+                    rows[k, j] = np.sin(x[8 * k + j])
+                else:
+                    y[8 * k + j] = np.sin(x[8 * k + j])
+            row = rows[k]
+            row *= 2.0
+
+        threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        return np.sum(y)
+
+    failures = []
+    x, interval = np.linspace(0.0, 2.0, 64), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            np.testing.assert_allclose(tg.grad(f)(x), 2 * np.cos(x))
+            np.testing.assert_allclose(tg.jvp(f, (x,), (x,))[1], np.sum(2 * np.cos(x) * x))
+            assert not failures
+    finally:
+        sys.setswitchinterval(interval)
+
+
 @pytest.mark.parametrize(
     "beside",
     [

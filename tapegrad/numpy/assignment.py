@@ -25,7 +25,7 @@ from ..primitives.partial import Partial, filled, partial, settled
 from ..primitives.rules import Placeholder
 from ..tape import Entry, Index, union
 from ..tracer import Blank, Spec, Tracer, blank, dtype_of, kind_in, plain, shape_of
-from ..views import Path, are_known, origin, outdate, walk
+from ..views import WRITING, Path, are_known, origin, outdate, walk
 from .joining import asarray
 from .scattering import is_basic, own, picked, scatter, scatter_all
 from .structure import copy
@@ -265,20 +265,19 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
         elif value is root:
             value = copy(value)
         value = fitted(value, x._value, index)
-    outdate(root)
-    if isinstance(value, Tracer) and type(value) is not Blank:
-        _assign_traced(root, path, index, value)
-        return
-    value = plain(value)
-    if type(root) is Blank:
-        if not _is_alone(root):
-            root._value = duplicate(root._value)
-        walk(path, root._value)[index] = value
-        return
-    _assign_traced(root, path, index, value)
+    if type(value) is Blank:
+        value = plain(value)
+    with WRITING:
+        outdate(root)
+        if type(root) is Blank and not isinstance(value, Tracer):
+            if not _is_alone(root):
+                root._value = duplicate(root._value)
+            walk(path, root._value)[index] = value
+        else:
+            _assign(root, path, index, value)
 
 
-def _assign_traced(root: Any, path: Path, index: Any, value: Any) -> None:
+def _assign(root: Any, path: Path, index: Any, value: Any) -> None:
     """Write a value to where a path leads from an array, and record it; the array, the value, or both are traced."""
     scope = root._scope
     traced = isinstance(value, Tracer)

@@ -16,7 +16,7 @@ from ..primitives.general import make_form, make_record
 from ..primitives.partial import Partial, partial
 from ..tape import Entry
 from ..tracer import Tracer, plain
-from ..views import note
+from ..views import Stale, note
 from .assignment import Elements
 from .elementwise import refuse_out
 from .joining import asarray
@@ -59,10 +59,14 @@ def getitem(x: Tracer, index: Any) -> Any:
     kind = type(index)
     if kind not in BASIC or (kind is slice and (type(index.start) is np.ndarray or type(index.stop) is np.ndarray)):
         index = own(index)
+    at = x._index
     made = _pick(x, index)
-    if type(x) is Tracer and type(made._value) is np.ndarray and made._value.base is not None:
-        note(made, x, (_get, (index,)))
+    if type(x) in _NOTED_HERE and type(made._value) is np.ndarray and made._value.base is not None:
+        note(made, x, (_get, (index,)), at)
     return made
+
+
+_NOTED_HERE = (Tracer, Stale)  # of others the general path has taken note
 
 
 def _along(a: Any, axis: int | None) -> tuple[Any, int]:

@@ -126,7 +126,7 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
         return record(x, settings)
 
     def record(x: Tracer, settings: tuple[Any, ...]) -> Any:
-        a = x._value
+        p, a = x._index, x._value
         if known or type(a) is float:  # in which nothing can be changed
             y = body(a, *settings)
             y = y.copy() if type(y) is _ndarray and not known else y
@@ -147,10 +147,10 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
         made._index = i = next(s.count)
         made._spec = spec
         s.record(
-            (i, s.mask, quick, spec, x._index, x._spec, y if keep_y else None, a if keep_x else None, settings)
+            (i, s.mask, quick, spec, p, x._spec, y if keep_y else None, a if keep_x else None, settings)
         )
         if views:
-            note(made, x, (body, settings) if known else None)
+            note(made, x, (body, settings) if known else None, p)
         return made
 
     return call
