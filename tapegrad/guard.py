@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from threading import Lock
+from threading import RLock
 from typing import Any
 from weakref import ref
 
@@ -22,7 +22,7 @@ _WHOLE = 1 << 18  # of arrays up to this size every byte counts in the fingerpri
 _SOME = 1 << 10  # of larger ones, so many words of eight bytes
 
 _locked: dict[int, tuple[Any, set[int]]] = {}  # by id: an array, and the guards that lock it
-_mutex = Lock()
+_mutex = RLock()  # a guard may die while another one locks
 
 _ndarray = np.ndarray
 
