@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..primitives.define import composed
-from ..tracer import FUNCTIONS, LIKE, Tracer, blank, is_inexact, plain
+from ..tracer import FUNCTIONS, LIKE, Tracer, blank, constant_of, is_inexact, plain
 
 
 def _like(function: Any) -> None:
@@ -33,16 +33,23 @@ for _function in (np.zeros_like, np.ones_like, np.empty_like):
 def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if not isinstance(fill_value, Tracer):
         return _writable(np.full_like(plain(a), fill_value, dtype, **kwargs), a)
-    shape = kwargs.get("shape")
-    return np.broadcast_to(fill_value, np.shape(a) if shape is None else shape).astype(dtype or np.result_type(a))
+    return _filled(np.empty_like(plain(a), dtype, **kwargs), fill_value)
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """NumPy's `full`, filled with a traced value too."""
     if not isinstance(fill_value, Tracer):
         return np.full(shape, fill_value, dtype, **kwargs)
-    made: Any = np.broadcast_to(fill_value, shape)
-    return np.copy(made) if dtype is None else made.astype(dtype)
+    return _filled(np.empty(shape, dtype or fill_value.dtype, **kwargs), fill_value)
+
+
+def _filled(made: Any, value: Tracer) -> Any:
+    if is_inexact(made):
+        made = blank(made, value._scope)
+        made[...] = value
+    else:
+        made[...] = constant_of(value, "full")
+    return made
 
 
 FUNCTIONS[np.full] = full
