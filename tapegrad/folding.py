@@ -28,6 +28,7 @@ from .primitives.general import PICK
 from .tape import Entry, Tape
 from .tracer import Tracer, alias, plain
 from .transforms import Transform
+from .views import settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,12 +45,14 @@ class _Checkpoint(Transform[P, R]):
         tape = running()
         if tape is None or not _folds(tape):
             return self.fun(*args, **kwargs)
+        settle((args, kwargs))
         alone = tape.alone
         try:
             if not alone:
                 tape.record_alone(get_ident())
             stretch = _Stretch(tape, self.title, cast(Any, self.fun), args, kwargs)
             out = self.fun(*args, **kwargs)
+            settle(out)
             stretch.fold(out)
         finally:
             if not alone:
@@ -109,6 +112,7 @@ class _Stretch:
             first = next(self.moment.tape.count)
             try:
                 leaves = tree.leaves(self.fun(*args, **kwargs))
+                settle(leaves)
             except Exception as error:
                 error.add_note(f"tapegrad: {self.name} was called again, and had given a value at first: {_PURE}")
                 raise

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, cast
 
 import numpy as np
 
+from . import tree
 from .arguments import Argnums, check_argnums, choose
 from .errors import InputError, OutputError, TangentError
 from .linear import Recording, entered_spec, fit_tangents, jvp, put_together
@@ -240,6 +241,7 @@ class _Product(Transform[Any, Any]):
                 f"write {self.title}(x, v)",
             )
         *primals, v = args
+        v = tree.map(lambda a: a.copy() if type(a) is np.ndarray else a, v)  # before the function can change it
         call, words, chosen = choose(self.fun, self.argnums, primals, kwargs, self.title)
         if isinstance(self.argnums, int):
             return call, words, chosen, (v,)

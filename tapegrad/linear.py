@@ -315,7 +315,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
         call, slot = list(primals), Index.slot(frame.bit)
         arguments = Arguments(frame, call, tuple(range(len(call))), fun)
         for index, t in fit_tangents(name, tangents, arguments).items():
-            setattr(index, slot, t)
+            setattr(index, slot, frame.tape.keep(t) if type(t) is np.ndarray else t)
         out = fun(*call)
         del call, arguments
         if has_aux:

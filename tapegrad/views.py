@@ -13,6 +13,7 @@ from weakref import ref
 
 import numpy as np
 
+from . import tree
 from .tracer import Tracer
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]  # a function that gives a view of its first argument; the others
@@ -87,15 +88,28 @@ def outdate(root: Tracer) -> None:
 
 
 def renew(view: Tracer) -> None:
-    """Let a view be what its path leads to from its root, as that is now."""
-    root, path = view._view
+    """Let a stale view be what its path leads to from its root, as that is now."""
     with WRITING:
         if type(view) is not Stale:
-            return  # another thread was faster
+            return  # another thread was faster, or is ready now
+        root, path = view._view
         made = walk(path, root)
         view.__class__ = type(made)
         view._value, view._index, view._scope = made._value, made._index, made._scope
         root._views.append(ref(view))
+
+
+def settle(x: Any) -> None:
+    """Make the views in a nest anew, and wait for arrays that other threads are changing."""
+    for leaf in tree.leaves(x):
+        if type(leaf) in UNSETTLED:
+            renew(leaf)
+
+
+class Changing(Tracer):
+    """An array that is being changed: other threads wait until its index is on the tape."""
+
+    __slots__ = ()
 
 
 class Stale(Tracer):
@@ -112,8 +126,11 @@ class Stale(Tracer):
         return repr(self)
 
 
-def _renewed(slot: Any) -> Any:
-    def get(view: Stale) -> Any:
+UNSETTLED = (Stale, Changing)
+
+
+def _settled(slot: Any) -> Any:
+    def get(view: Tracer) -> Any:
         with WRITING:
             renew(view)
             return slot.__get__(view)
@@ -122,4 +139,5 @@ def _renewed(slot: Any) -> Any:
 
 
 for _name in ("_value", "_index", "_scope"):
-    setattr(Stale, _name, _renewed(getattr(Tracer, _name)))
+    for _kind in UNSETTLED:
+        setattr(_kind, _name, _settled(getattr(Tracer, _name)))

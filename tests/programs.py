@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import random
+import re
 import sys
 import time
 import traceback
@@ -40,6 +41,10 @@ class Program(NamedTuple):
         body = "\n    ".join([f"def f({', '.join(self.arguments)}):", "s = 0.0", *lines, "return s"])
         arguments = "\n".join([f"{name} = {text}" for name, text in self.arguments.items()])
         return f"import numpy as np\nimport tapegrad as tg\n\n{body}\n\n{arguments}"
+
+    def apart(self) -> Program:
+        """With a copy of what is assigned: NumPy reads from a mask's array what it has just written there."""
+        return self._replace(statements=[(row, re.sub(r"(?m)\] = (.+)$", r"] = np.copy(\1)", t)) for row, t in self.statements])
 
     def values(self) -> tuple[Any, ...]:
         return tuple([eval(text, {"np": np}) for text in self.arguments.values()])
@@ -207,6 +212,8 @@ def compare(program: Program, order: int = 3) -> Outcome:
         with warnings.catch_warnings(action="error"):
             for name, got, want, near in checks(program, args, v, w, order):
                 if differs(got, want, near):
+                    if name == "value" and (apart := program.apart()) != program and compare(apart, 1).kind == "same":
+                        return Outcome("unclear", "NumPy mixes up what it reads and what it writes")
                     return Outcome("different", name, f"{got}\nnot {want}")
                 if [np.array(x).tobytes() for x in args] != before:
                     return Outcome("different", name, f"the arguments have changed: {args}")

@@ -521,3 +521,29 @@ def test_a_memory_map() -> None:
 
             np.testing.assert_array_equal(tg.grad(total)(np.ones(3)), [2, 2, 2])
         del mapped
+
+
+@pytest.mark.parametrize("n", [4, 20_000])
+def test_arguments_and_tangents_of_the_forward_reading(n: int) -> None:
+    x, t = data(n), np.ones(n)
+    want = 3 * data(n) ** 2
+
+    def derivative(change: Callable[[], None], call: Any) -> Any:
+        def f(x: Any) -> Any:
+            y = x * x
+            change()
+            return y * x
+
+        return call(f)
+
+    calls: list[Any] = [
+        lambda f: tg.jvp(f, (x,), (t,))[1],
+        lambda f: tg.jvp(tg.elementwise_grad(lambda x: f(x) * x / 4), (x,), (t,))[1],
+        lambda f: tg.hvp(lambda x: np.sum(f(x)))(x, t) / 2 * data(n),
+        lambda f: tg.linearize(f, x)[1](np.ones(n)),
+    ]
+    for call in calls:
+        for changed in (x, t):
+            with as_writable_as_before(x, t):
+                right_or_raises(lambda a=changed: _all(a), lambda change, c=call: derivative(change, c), want)  # type: ignore[misc]
+            x[:], t[:] = data(n), 1.0

@@ -694,3 +694,61 @@ def test_a_fork_inside_a_function():
     assert os.waitpid(children[0], 0)[1] == 0
     assert os.read(reader, 100).decode() == repr(made) == "20.0"
     os.close(reader)
+
+
+def test_threads_that_read_what_they_have_written():
+    """An index is known to others when its entry and its tangent are there."""
+
+    def f(x):
+        y = x * 1.0
+
+        def work(k):
+            for j in range(1, 8):
+                y[8 * k + j] = y[8 * k + j - 1] * x[k]
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+        return np.sum(y)
+
+    def alone(x):
+        y = x * 1.0
+        for k in range(8):
+            for j in range(1, 8):
+                y[8 * k + j] = y[8 * k + j - 1] * x[k]
+        return np.sum(y)
+
+    x, interval = np.linspace(0.5, 1.0, 64), sys.getswitchinterval()
+    slope = tg.grad(alone)(x)
+    curve = tg.hvp(alone)(x, x)
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(10):
+            np.testing.assert_allclose(tg.grad(f)(x), slope)
+            np.testing.assert_allclose(tg.jvp(f, (x,), (x,))[1], slope @ x)
+            np.testing.assert_allclose(tg.jvp(tg.grad(f), (x,), (x,))[1], curve)
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_threads_that_write_while_nans_are_looked_for():
+    def f(x):
+        y = x * 1.0
+
+        def work(k):
+            v = y[8 * k : 8 * k + 8]
+            v[:] = 0.0
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+        return np.sum(y)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(10):
+            with tg.debug_nans():
+                value, slope = tg.value_and_grad(f)(np.ones(64))
+            assert value == 0.0
+            assert not slope.any()
+    finally:
+        sys.setswitchinterval(interval)

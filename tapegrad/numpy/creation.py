@@ -13,7 +13,10 @@ from ..tracer import FUNCTIONS, LIKE, Tracer, blank, constant_of, is_inexact, pl
 def _like(function: Any) -> None:
     @composed(function)
     def like(a: Any, *args: Any, **kwargs: Any) -> Any:
-        return _writable(function(plain(a), *args, **kwargs), a)
+        made = function(plain(a), *args, **kwargs)
+        if function is np.empty_like and isinstance(a, Tracer) and a._scope.linear:
+            made[...] = 0  # whatever there is else would be a constant
+        return _writable(made, a)
 
 
 def _writable(made: Any, a: Any) -> Any:

@@ -85,7 +85,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
         np.take(np.empty(0), [], mode=mode)  # which knows the modes
         n = a.shape[axis]
         indices = indices % n if mode == "wrap" else np.clip(indices, 0, n - 1)
-    return a[(*(slice(None),) * axis, indices)]
+    return laid_out(a[(*(slice(None),) * axis, indices)], "C")
 
 
 @composed(np.take_along_axis)
@@ -121,7 +121,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
 @composed(np.delete)
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     arr = np.ravel(arr) if axis is None else arr
-    return np.take(arr, np.delete(np.arange(arr.shape[axis or 0]), obj), axis or 0)
+    made = np.take(arr, np.delete(np.arange(arr.shape[axis or 0]), obj), axis or 0)
+    return laid_out(made, "F" if plain(arr).flags.fnc else "C")
 
 
 @array_function(np.diagonal, nondiff=("offset", "axis1", "axis2"), views=True, linear=(0,))

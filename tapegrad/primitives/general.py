@@ -34,7 +34,7 @@ from ..tracer import (
     spec_of,
     tracer,
 )
-from ..views import Stale, note, renew
+from ..views import UNSETTLED, note, renew, settle
 from .bodies import LEAVES, kept, refuse_odd, run
 from .cotangent import conform
 from .definition import Definition
@@ -203,16 +203,17 @@ def leaves_of(r: Any, n: int, name: str, key: Key) -> Any:
 def make_record(definition: Definition, number: int, body: Callable[..., Any]) -> Callable[..., Any]:
     """The function that makes any call of a primitive, and records it where an argument is traced."""
     name, count = definition.name, len(definition.names)
-    constants, nondiff = definition.constants, definition.nondiff
+    constants, nondiff, views = definition.constants, definition.nondiff, definition.views
 
     def record(*args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != count or definition.keyword_only:
             args, kwargs = definition.bind(args, kwargs)
         found: list[tuple[Key, int, int, Tracer]] = []
         plain = []
+        at = args[0]._index if views and args and isinstance(args[0], Tracer) else None
         for key, a in enumerate(args):
             t = type(a)
-            if t is Stale:
+            if t in UNSETTLED:
                 renew(a)
                 t = type(a)
             if t in TRACERS:
@@ -228,7 +229,7 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             plain.append(a)
         options = {}
         for word, a in kwargs.items():
-            if type(a) is Stale:
+            if type(a) in UNSETTLED:
                 renew(a)
             if type(a) in TRACERS:
                 found.append((word, 0, 0, a))
@@ -293,7 +294,7 @@ def make_record(definition: Definition, number: int, body: Callable[..., Any]) -
             settings = tuple([a.copy() if type(a) is _ndarray else a for a in arguments[1:]])
             step = (definition.body, settings) if definition.known and not options else None
             for edge in found:
-                note(made, edge[3], step if edge[:2] == (0, 0) and not edge[2] else None)
+                note(made, edge[3], step if edge[:2] == (0, 0) and not edge[2] else None, at)
         return made
 
     return record
@@ -324,10 +325,8 @@ def lesser(value: Any, fate: int, given: Any = None) -> Any:
 
 def _unwrap(key: Key, container: Any, found: list[tuple[Key, int, int, Tracer]]) -> Any:
     """A copy of the container with plain values, its tracers added to those found."""
+    settle(container)
     leaves, structure = tree.flatten(container)
-    for leaf in leaves:
-        if type(leaf) is Stale:
-            renew(leaf)
     traced = [(key, k, len(leaves), leaf) for k, leaf in enumerate(leaves) if type(leaf) in TRACERS]
     found += traced
     return structure.unflatten([leaf._value if isinstance(leaf, Tracer) else leaf for leaf in leaves])

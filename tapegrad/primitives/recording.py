@@ -36,8 +36,7 @@ def enter(
         kind = type(leaf)
         if kind is np.ndarray and leaf.dtype.kind in "fc":
             spec: Any = leaf.shape, leaf.dtype
-            if scope.keeps:
-                leaf = scope.tape.enter(leaf)
+            leaf = scope.tape.enter(leaf)
         elif kind is float:
             spec = float
         elif kind is int:

@@ -395,3 +395,38 @@ def test_slices_that_are_made_of_arrays() -> None:
         return np.sum(y * x)
 
     check_grads(f, (X,))
+
+
+def test_a_view_that_has_changed_goes_into_and_comes_out_of_a_checkpoint() -> None:
+    def inside(a: Any) -> Any:
+        y = a * 1.0
+        v = y[:1]
+        y[0] = a[0] ** 2
+        return v
+
+    def outside(x: Any) -> Any:
+        y = x * 1.0
+        v = y[:1]
+        y[0] = x[0] ** 2
+        return tg.checkpoint(np.sin)(v) + tg.checkpoint(lambda d: d["v"] * 2.0)({"v": v})
+
+    for f in (lambda x: np.sum(tg.checkpoint(inside)(x)), lambda x: np.sum(outside(x))):
+        check_grads(f, (X,), order=2)
+
+
+def test_a_rule_that_fills_an_empty_array() -> None:
+    @tg.primitive
+    def square(a: Any) -> Any:
+        return a * a
+
+    @square.defvjp(0)
+    def _(g: Any, _y: Any, a: Any) -> Any:
+        made = np.empty_like(g)
+        for k in range(len(a)):
+            made[k] = 2 * a[k] * g[k]
+        return made
+
+    for _ in range(20):
+        junk = [np.full(6, np.pi) for _ in range(5)]
+        del junk
+        np.testing.assert_allclose(tg.jvp(square, (X,), (X,))[1], 2 * X * X)
