@@ -77,6 +77,11 @@ def are_known(root: Tracer) -> bool:
     return all([view is None or view._view[1] is not None for view in views])
 
 
+def become(x: Tracer, kind: type[Tracer]) -> None:
+    """Make a traced array one of another class."""
+    x.__class__ = kind
+
+
 def outdate(root: Tracer) -> None:
     """The array is about to change: its views let go of its memory, and are looked at anew when they are used."""
     known = getattr(root, "_views", ())

@@ -25,7 +25,7 @@ from ..primitives.partial import Partial, filled, partial, settled
 from ..primitives.rules import Placeholder
 from ..tape import Entry, Index, union
 from ..tracer import Blank, Spec, Tracer, blank, dtype_of, kind_in, plain, shape_of
-from ..views import WRITING, Changing, Path, are_known, origin, outdate, walk
+from ..views import WRITING, Changing, Path, are_known, become, origin, outdate, walk
 from .joining import asarray
 from .scattering import is_basic, own, picked, scatter, scatter_all
 from .structure import copy
@@ -298,14 +298,14 @@ def _assign(root: Any, path: Path, index: Any, value: Any) -> None:
         if traced:
             edges += ((1, 0, 0, value._index, value._scope.mask, value._spec),)
         value = Placeholder(value._spec) if traced else None
-        root.__class__ = Changing
+        become(root, Changing)
         try:
             root._index, root._scope = i, scope
             scope.record((i, scope.mask, _number, spec, None, (None, value, path, index), {}, edges, None))
         finally:
-            root.__class__ = kind_in(scope)
+            become(root, kind_in(scope))
         return
-    root.__class__ = kind_in(scope)
+    become(root, kind_in(scope))
 
 
 def fitted(value: Any, held: Any, index: Any) -> Any:
