@@ -296,13 +296,10 @@ def kind_in(scope: Scope) -> type[Tracer]:
     return (LinearTracer if scope.linear else CompleteTracer) if scope.complete else Tracer
 
 
-def blank(value: Any, scope: Scope) -> Blank:
+def blank(value: Any, scope: Scope) -> Tracer:
     """A new array that can be assigned to."""
-    made = Blank()
-    made._value = value
-    made._index = next(scope.count)
-    made._scope = scope
-    made._spec = spec_of(value)
+    made = tracer(value, next(scope.count), scope, spec_of(value))
+    made.__class__ = Blank
     return made
 
 
@@ -326,10 +323,9 @@ else:
 
 def alias(x: Tracer) -> Tracer:
     """The same value under a name of its own: what is done in place to one does not touch the other."""
-    if type(x) is not Blank:
-        return tracer(x._value, x._index, x._scope, x._spec)
-    made = Blank()
-    made._value, made._index, made._scope, made._spec = x._value, x._index, x._scope, x._spec
+    made = tracer(x._value, x._index, x._scope, x._spec)
+    if type(x) is Blank:
+        made.__class__ = Blank
     return made
 
 

@@ -317,21 +317,6 @@ def test_a_camera(door):
         )
 
 
-def test_augmented_assignment():
-    def f(a):
-        power = a[0] * a[1]
-        torque = power
-        torque /= a[2]
-        power *= a[0] + a[2]
-        torque -= 0.5 * power
-        return power + 3.0 * torque
-
-    a = np.array([1.0, 2.0, 4.0])
-    assert f(a) == -3.5
-    close(tg.grad(f)(a), [-4.5, -1.75, -1.375])
-    close(tg.jacfwd(f)(a), [-4.5, -1.75, -1.375])
-
-
 def test_an_entry_that_is_set_twice():
     w, i = np.array([1.0, 10.0, 100.0]), np.array([0, 0, 1])
 

@@ -156,6 +156,13 @@ def test_a_hundred_thousand_leaves():
     assert tg.grad(lambda p: np.sum(np.stack(p)))(few) == [1.0] * len(few)
 
 
+def test_the_work_grows_with_the_number_of_parts_behind_a_selection():
+    def work(n):
+        return lines_of(lambda: tg.grad(lambda p: np.max(np.concatenate(p)))([np.arange(2.0) + k for k in range(n)]))
+
+    assert work(200) < 2.2 * work(100)
+
+
 @pytest.mark.parametrize(
     "join",
     [

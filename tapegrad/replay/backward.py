@@ -91,6 +91,7 @@ def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
     y, args, kwargs, edges, _ = VIEW[e[2]](e)
     support = g.support
     y = unhurt(y, support)
+    moved: dict[Any, Any] = {}  # of each argument: what moves to it, and where there is something
     for key, leaf, leaves, parent, mask, spec in edges:
         if not mask & bit:
             continue
@@ -109,10 +110,14 @@ def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
             block = spread(np.broadcast_to(support, shape_of(e[3])), shape_of(spec), definition.axis(args, kwargs))
             r = within(apply_one(definition, key, g.value, y, args, kwargs), block)
         else:  # linear, so it tells by itself where each element goes
-            everywhere = np.broadcast_to(support, np.shape(g.value)).astype(float)
-            r, there = [apply_one(definition, key, c, y, args, kwargs) for c in (filled(g), everywhere)]
+            if key not in moved:
+                everywhere = np.broadcast_to(support, np.shape(g.value)).astype(float)
+                pair = [apply_one(definition, key, c, y, args, kwargs) for c in (filled(g), everywhere)]
+                listed = leaves and pair[0] is not None
+                moved[key] = [leaves_of(c, leaves, definition.name, key) if listed else c for c in pair]
+            r, there = moved[key]
             if leaves and r is not None:
-                r, there = [leaves_of(c, leaves, definition.name, key)[leaf] for c in (r, there)]
+                r, there = r[leaf], there[leaf]
             r = within(r, filled(there) != 0)
         if r is not None:
             r = conform(r, spec, definition.name, key, definition.elementwise)
