@@ -38,13 +38,13 @@ class Frame:
         self.watch: Watch | None = None
         self.notes: list[Any] = []  # of what is read forward
         self.running = False
-        self.scope = _NONE
+        self.scope, self.tape = _NONE, _NONE.tape
         self.outer: tuple[Frame, ...] = ()
 
     def open(self) -> None:
-        tape = running()
+        tape = None if current.get() is None else running()
         self.home: FrameType | None = sys._getframe(1)
-        caller = user_frame(self.home)
+        caller = user_frame(self.home.f_back)
         self.caller: Place | None = None if caller is None else (caller.f_code, caller.f_lasti)
         if tape is None:
             tape = Tape()
@@ -56,10 +56,11 @@ class Frame:
             self.outer = tuple(tape.frames)
         self.bit = bit = 1 << len(tape.frames)
         self.start = len(tape.entries)
-        keeps = self.complete or self.linear
-        tape.complete = tape.complete & ~bit | (bit if keeps else 0)
-        tape.linear = tape.linear & ~bit | (bit if self.linear else 0)
-        tape.watching = tape.watching & ~bit | (bit if self.watches is not None else 0)
+        keeps, watches = self.complete or self.linear, self.watches is not None
+        if keeps or watches or (tape.complete | tape.watching) & bit:
+            tape.complete = tape.complete & ~bit | (bit if keeps else 0)
+            tape.linear = tape.linear & ~bit | (bit if self.linear else 0)
+            tape.watching = tape.watching & ~bit | (bit if watches else 0)
         if self.watches is not None:
             self.watch = self.watches(self)
         tape.frames.append(self)
@@ -78,7 +79,8 @@ class Frame:
         self.running = False
         self.watch = None
         watching = tape.watching & bit
-        tape.complete, tape.linear, tape.watching = tape.complete & ~bit, tape.linear & ~bit, tape.watching & ~bit
+        if watching or tape.complete & bit:
+            tape.complete, tape.linear, tape.watching = tape.complete & ~bit, tape.linear & ~bit, tape.watching & ~bit
         entries = tape.entries
         if not self.outer:
             for scope in list(tape.scopes.values()):
@@ -112,7 +114,7 @@ class Frame:
         """The transform is done, one way or the other: close the frame, and let go of the caller's arrays."""
         if self.running:
             self.close()
-        if not self.outer and getattr(self, "tape", None) is not None and self.tape.guard is not None:
+        if not self.outer and self.tape.guard is not None:
             self.tape.guard.release()
 
     def outer_scope(self, mask: int) -> Scope:

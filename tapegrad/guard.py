@@ -77,6 +77,8 @@ class Guard:
 
     def release(self) -> None:
         """Make writable again what was so before."""
+        if not self.chain:
+            return
         with _mutex:
             for base in reversed(self.chain):  # a view after what it views
                 known = _locked.get(id(base))
@@ -96,8 +98,7 @@ class Guard:
                 yield a
 
     def __del__(self) -> None:
-        if self.chain:
-            self.release()
+        self.release()
 
 
 def duplicate(a: Any) -> Any:

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .errors import EscapedTracerError
-from .guard import SMALL, Guard, duplicate
+from .guard import COPIED, SMALL, Guard, duplicate
 from .lines import Debug, Place, debugging, user_frame
 
 if TYPE_CHECKING:
@@ -111,10 +111,10 @@ class Tape:
 
     def enter(self, a: Any) -> Any:
         """The same of an argument, which is to be laid out in memory as it was."""
-        if a.nbytes <= SMALL:
-            return duplicate(a)
+        if a.nbytes <= COPIED:
+            return a.copy("K") if a.flags.forc else duplicate(a)
         self.guard = self.guard or Guard()
-        return self.guard.keep(a) if a.flags.forc else self.guard.lock(a)
+        return self.guard.lock(a)
 
     def scope(self, mask: int) -> Scope:
         """The one scope of the running frames whose bits are in `mask`."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Spec = type[Any] | tuple[tuple[int, ...], np.dtype[Any]]
 
 UFUNCS: dict[Any, Callable[..., Any]] = {}
-DIRECT: dict[Any, Callable[..., Any]] = {}  # short cuts: ufuncs without keywords, functions of a traced array
+DIRECT: dict[Any, Callable[..., Any]] = {}  # a short cut: ufuncs without keywords
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 LIKE: dict[Any, Callable[..., Any]] = {}  # functions that make arrays, called with like=x: what to make of those
 METHODS: dict[tuple[Any, str], Callable[..., Any]] = {}  # (ufunc, "reduce") and the like
@@ -37,6 +37,7 @@ METHODS: dict[tuple[Any, str], Callable[..., Any]] = {}  # (ufunc, "reduce") and
 NUMBERS: dict[type, Spec] = {float: float, complex: complex, int: int, bool: bool} | {
     np.dtype(code).type: ((), np.dtype(code)) for code in np.typecodes["All"] if code not in "SUVMmO"
 }
+INEXACT = {kind: spec for kind, spec in NUMBERS.items() if np.dtype(kind).kind in "fc"}  # that carry a derivative
 
 
 def spec_of(value: Any) -> Spec:
@@ -168,8 +169,6 @@ class Tracer:
         return function(*inputs, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if args and type(args[0]) is Tracer and func in DIRECT:
-            return DIRECT[func](*args, **kwargs)
         function = FUNCTIONS.get(func)
         if function is None and func in LIKE:
             return LIKE[func](func(*args, **kwargs), self)

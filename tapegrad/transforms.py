@@ -81,6 +81,7 @@ class _ValueAndGrad(Derivative[P, R]):
         argnums = self.argnums
         aux: Any = None
         index: int | None
+        fun: Any = self.fun
         frame = Frame(self.title)
         try:
             frame.open()
@@ -88,9 +89,9 @@ class _ValueAndGrad(Derivative[P, R]):
             if type(argnums) is int and 0 <= argnums < len(args):
                 call, words, chosen = [*args], kwargs, (argnums,)
             else:
-                call, words, chosen = choose(self.fun, argnums, args, kwargs, self.title)
-            arguments = Arguments(frame, call, chosen, self.fun)
-            out = cast(Any, self.fun)(*call, **words)
+                call, words, chosen = choose(fun, argnums, args, kwargs, self.title)
+            arguments = Arguments(frame, call, chosen, fun)
+            out = fun(*call, **words)
             del call
             if self.has_aux:
                 out, aux = split_aux(out, self.title)
@@ -106,8 +107,7 @@ class _ValueAndGrad(Derivative[P, R]):
             cots = frame.cotangents()
             notes: Any = None
             if index is not None:
-                if frame.tape.guard is not None:
-                    check_unchanged(frame, entries)
+                check_unchanged(frame, entries)
                 cots[index] = seed
                 notes = read(frame, entries, cots)
         finally:

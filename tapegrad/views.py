@@ -38,6 +38,21 @@ def note(made: Tracer, source: Tracer, step: Step | None, index: int | None = No
         _note(made, source, step)
 
 
+def note_part(made: Tracer, source: Tracer, step: Step, index: int) -> None:
+    """The same of what is a view for sure, of an array that `step` leads from."""
+    with WRITING:
+        if source._index is not index:
+            note(made, source, step, index)
+            return
+        view = getattr(source, "_view", None)
+        if view is None:
+            root, made._view = source, (source, (step,))
+        else:
+            root, path = view
+            made._view = root, None if path is None else (*path, step)
+        _keep(root, made)
+
+
 def _note(made: Tracer, source: Tracer, step: Step | None) -> None:
     value, of = made._value, source._value
     if type(value) is not _ndarray or type(of) is not _ndarray or made is source:
@@ -48,6 +63,11 @@ def _note(made: Tracer, source: Tracer, step: Step | None) -> None:
         step = None  # a part of each element
     root, path = origin(source)
     made._view = root, None if step is None or path is None else (*path, step)
+    _keep(root, made)
+
+
+def _keep(root: Tracer, made: Tracer) -> None:
+    """Let an array know a view."""
     known = getattr(root, "_views", None)
     if known is None:
         root._views = [ref(made)]

@@ -69,10 +69,14 @@ class Elements:
                 return
             if self.value is None:
                 self.value = np.zeros(shape_of(self.spec), dtype_of(self.spec))
-        if is_basic(index):
-            self.value[index] += g
-        else:
+        if not is_basic(index):
             np.add.at(self.value, index, g)
+            return
+        part = self.value[index]
+        if type(part) is _ndarray and type(self.value) is _ndarray:
+            np.add(part, g, part)
+        else:
+            self.value[index] = part + g
 
     def take(self, path: Path, index: Any) -> Any:
         """What stands at an index, which leaves a hole there."""

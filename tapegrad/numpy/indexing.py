@@ -16,7 +16,7 @@ from ..primitives.general import make_form, make_record
 from ..primitives.partial import Partial, partial
 from ..tape import Entry
 from ..tracer import Tracer, plain
-from ..views import Stale, note
+from ..views import Stale, note, note_part
 from .assignment import Elements
 from .elementwise import refuse_out
 from .joining import asarray
@@ -57,15 +57,19 @@ _definition.call = _pick = binary(_definition, QUICK | BASIC | {tuple}, _pull)(o
 def getitem(x: Tracer, index: Any) -> Any:
     """`x[index]` of a traced array, for every index that ndarray takes."""
     kind = type(index)
-    if kind not in BASIC or (kind is slice and (type(index.start) is np.ndarray or type(index.stop) is np.ndarray)):
+    if kind not in BASIC or (kind is slice and (type(index.start) is _ndarray or type(index.stop) is _ndarray)):
         index = own(index)
     at = x._index
     made = _pick(x, index)
-    if type(x) in _NOTED_HERE and type(made._value) is np.ndarray and made._value.base is not None:
-        note(made, x, (_get, (index,)), at)
+    if type(made._value) is _ndarray and type(x) in _NOTED_HERE:
+        if kind is slice or kind is int:
+            note_part(made, x, (_get, (index,)), at)
+        elif made._value.base is not None:
+            note(made, x, (_get, (index,)), at)
     return made
 
 
+_ndarray = np.ndarray
 _NOTED_HERE = (Tracer, Stale)  # of others the general path has taken note
 
 

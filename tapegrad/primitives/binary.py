@@ -1,10 +1,10 @@
 """The quick path of functions of two arguments: `x * z`, `maximum(x, z)`.
 
-It is taken when the traced arguments share a scope and the rest are plain numbers and arrays. Their entries are
+It is taken when each argument is traced, or a plain number or array. Their entries are
 
-    (index, mask, form, spec, parent, its spec, [parent, its spec,] answer, argument, argument)
+    (index, mask, form, spec, parent, its spec, [parent, its spec,] answer, argument, argument [, mask, mask])
 
-where answer and arguments are None unless the rules read them.
+where answer and arguments are None unless the rules read them; the masks are those of parents of two scopes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..frame import Outer
-from ..tape import Entry
+from ..tape import Entry, union
 from ..tracer import NUMBERS, Tracer, spec_of, tracer
 from .cotangent import conform, stretch
 from .definition import Definition
@@ -70,7 +70,7 @@ def binary(
         if x_shown:
             y, x = Placeholder(spec) if x_shown[0] else y, Placeholder(sp) if x_shown[1] else x
         try:
-            r = scaled(rule_x, z, g, y, x, z) if scales and (type(z) is not float or not z) else rule_x(g, y, x, z)
+            r = scaled(rule_x, z, g, y, x, z) if scales and (type(z) is _ndarray or not z) else rule_x(g, y, x, z)
         except ArithmeticError:
             r = again(rule_x, g, y, x, z)
         t = type(r)
@@ -86,7 +86,7 @@ def binary(
         if z_shown:
             y, z = Placeholder(spec) if z_shown[0] else y, Placeholder(sp) if z_shown[2] else z
         try:
-            r = scaled(rule_z, x, g, y, x, z) if scales and (type(x) is not float or not x) else rule_z(g, y, x, z)
+            r = scaled(rule_z, x, g, y, x, z) if scales and (type(x) is _ndarray or not x) else rule_z(g, y, x, z)
         except ArithmeticError:
             r = again(rule_z, g, y, x, z)
         t = type(r)
@@ -123,6 +123,22 @@ def binary(
             c = cots[q]
             cots[q] = r if c is None else c + r
 
+    def pull_mixed(g: Any, e: Entry, cots: Any, bit: int) -> None:
+        _, _, _, spec, p, sp, q, sq, y, x, z, mask_x, mask_z = e
+        if b_shown:
+            y = Placeholder(spec) if b_shown[0] else y
+            x, z = Placeholder(sp) if b_shown[1] else x, Placeholder(sq) if b_shown[2] else z
+        for key, rule, parent, sort, mask in ((0, rule_x, p, sp, mask_x), (1, rule_z, q, sq, mask_z)):
+            if mask & bit:
+                try:
+                    r = rule(g, y, x, z)
+                except ArithmeticError:
+                    r = again(rule, g, y, x, z)
+                if r is not None:
+                    r = conform(r, sort, name, key, broadcasts)
+                    c = cots[parent]
+                    cots[parent] = r if c is None else c + r
+
     def lift_x(e: Entry, scopes: Outer) -> Entry:
         i, mask, number, spec, p, sp, y, x, z = e
         s = scopes[mask]
@@ -152,6 +168,17 @@ def binary(
             z = tracer(z, q, s, sq)
         return i, mask, number, spec, p, sp, q, sq, y, x, z
 
+    def lift_mixed(e: Entry, scopes: Outer) -> Entry:
+        i, mask, number, spec, p, sp, q, sq, y, x, z, mask_x, mask_z = e
+        s, t = scopes[mask_x], scopes[mask_z]
+        if b_y:
+            y = tracer(y, i, scopes[mask], spec)
+        if b_x and s is not None:
+            x = tracer(x, p, s, sp)
+        if b_z and t is not None:
+            z = tracer(z, q, t, sq)
+        return i, mask, number, spec, p, sp, q, sq, y, x, z, mask_x, mask_z
+
     def view_x(e: Entry) -> View:
         _, mask, _, spec, p, sp, y, x, z = e
         if x_shown:
@@ -170,6 +197,10 @@ def binary(
             y = Placeholder(spec) if b_shown[0] else y
             x, z = Placeholder(sp) if b_shown[1] else x, Placeholder(sq) if b_shown[2] else z
         return y, (x, z), {}, ((0, 0, 0, p, mask, sp), (1, 0, 0, q, mask, sq)), None
+
+    def view_mixed(e: Entry) -> View:
+        y, args, options, (left, right), _ = view_both(e[:11])
+        return y, args, options, ((*left[:4], e[11], left[5]), (*right[:4], e[12], right[5])), None
 
     def product(x: Any, z: Any) -> Any:
         """The function itself, of which one argument is a tangent."""
@@ -225,10 +256,17 @@ def binary(
                 s = None if u is None else again(rule_z, u, y, x, z)
         return stretch(s if r is None else r if s is None else r + s, spec, name)
 
+    def push_mixed(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
+        *whole, mask_x, mask_z = e
+        if mask_x & bit and mask_z & bit:
+            return push_both(tuple(whole), bit, tangent)
+        return NotImplemented
+
     quick = broadcasts or definition.multilinear >= {0, 1}
     form_x = form(name, pull or pull_x, lift_x, definition, view_x, push_x if quick or 0 in definition.linear else None)
     form_z = form(name, pull_z, lift_z, definition, view_z, push_z if quick else None)
     form_both = form(name, pull_both, lift_both, definition, view_both, push_both if quick else None)
+    form_mixed = form(name, pull_mixed, lift_mixed, definition, view_mixed, push_mixed if quick else None)
 
     def make(operate: Binary, slow: Binary) -> tuple[Binary, Binary]:
         def call(x: Any, z: Any) -> Any:
@@ -275,8 +313,27 @@ def binary(
                          y if b_y else None, a if b_x else None, b if b_z else None)
                     )  # fmt: skip
                     return made
-                return slow(x, z)
+                return mixed(x, z) if type(z) is Tracer else slow(x, z)
             return swapped(z, x)
+
+        def mixed(x: Any, z: Any) -> Any:
+            s, t = x._scope, z._scope
+            both = union(s, t)
+            a, b = x._value, z._value
+            try:
+                y = operate(a, b)
+            except ArithmeticError:
+                y = edge(body, a, b)
+            made = Tracer()
+            made._value = y
+            made._scope = both
+            made._index = i = next(both.count)
+            made._spec = spec = spec_of(y)
+            both.record(
+                (i, both.mask, form_mixed, spec, x._index, x._spec, z._index, z._spec,
+                 y if b_y else None, a if b_x else None, b if b_z else None, s.mask, t.mask)
+            )  # fmt: skip
+            return made
 
         def swapped(z: Any, x: Any) -> Any:
             if type(z) is not Tracer or type(x) not in constants:

@@ -59,7 +59,7 @@ def run(body: Callable[..., Any], plain: Any, given: Any, options: Any = _NONE, 
     """
     args = [_lend(a, b) for a, b in zip(plain, given)]
     try:
-        y = body(*args, **{word: _lend(a, words[word]) for word, a in options.items()})
+        made = [body(*args, **{word: _lend(a, words[word]) for word, a in options.items()})]
     except ValueError as error:
         if "read-only" in str(error):
             error.add_note(
@@ -68,8 +68,15 @@ def run(body: Callable[..., Any], plain: Any, given: Any, options: Any = _NONE, 
             )
         raise
     for a, b, c in zip(args, plain, given):
-        if y is a and b is not c:
+        if made[0] is a and b is not c:
             return b  # to be known as the same array
+    return owned(made.pop())
+
+
+def owned(y: Any) -> Any:
+    """An answer that nobody else can write to."""
+    if type(y) is float:
+        return y
     if type(y) is _ndarray:
         return y if _is_alone(y) else y.copy("K")
     if y is not None and tree.is_node(y):

@@ -73,6 +73,8 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
         if g._spec is spec or g._spec == spec:
             return g
     elif kind is Partial:
+        if type(g.value) is np.ndarray and (g.value.shape, g.value.dtype) == spec:
+            return g
         return _conform_partial(g.settle(), spec, name, argument, broadcasts)
     if kind is np.ndarray:
         if broadcasts and type(spec) is tuple and g.dtype == spec[1]:  # most of what comes here

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import tree
 from ..errors import PrimitiveError
-from ..tracer import DIRECT, FUNCTIONS, Blank, Tracer
+from ..tracer import FUNCTIONS, Blank, Tracer
 from .bodies import LEAVES
 from .definition import Definition
 from .general import blank_like, closed_over, make_form, make_record
@@ -129,25 +129,8 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
     definition.record = record = make_record(definition, number, definition.body)
     definition.turn = turned
     out = definition.names.index("out") if "out" in definition.names else len(definition.names)
-    first: Any = None  # serves the calls whose first argument is traced
-    other: Any = None  # serves those in which another one is, or a part of one
-
-    def choose() -> tuple[Any, Any]:
-        """Choose the paths, once there are rules."""
-        nonlocal first, other
-        if takes_settings(definition):
-            first, other = single(definition, number, record), record
-        elif takes_several(definition):
-            first = other = several(definition, number, record)
-        else:
-            first = other = record
-        if FUNCTIONS.get(plain) is call:
-            DIRECT[plain] = first
-        return first, other
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if args and type(args[0]) is Tracer:
-            return (first or choose()[0])(*args, **kwargs)
         for a in (*args, *kwargs.values()) if kwargs else args:
             if type(a) not in LEAVES and _is_traced(a):
                 if not definition.views and (untouched := _without_blanks(args, kwargs, out)) is not None:
@@ -155,16 +138,13 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
                     return blank_like(plain(*args, **kwargs), new)
                 if not sequence and args and isinstance(args[0], (list, tuple)):
                     args = (FUNCTIONS[np.array](args[0]), *args[1:])
-                return (other or choose()[1])(*args, **kwargs)
+                return record(*args, **kwargs)
         return plain(*args, **kwargs)
 
-    def changed() -> None:
-        nonlocal first, other
-        first = other = None
-        if FUNCTIONS.get(plain) is call:
-            DIRECT.pop(plain, None)
-
-    definition.changed = changed
+    if takes_settings(definition):
+        call = single(definition, number, call)
+    elif takes_several(definition):
+        call = several(definition, number, call)
     return dress(call, definition, plain)
 
 

@@ -150,7 +150,11 @@ def apply_rule(rule: Callable[..., Any], g: Any, y: Any, args: Any, kwargs: Any)
 def apply_all(definition: Definition, g: Any, y: Any, args: Any, kwargs: Any) -> dict[Key, Any]:
     """The results of a rule for all arguments, by argument."""
     assert definition.joint is not None
-    given = apply_rule(definition.joint.call, g, y, args, kwargs)
+    return shared_out(definition, apply_rule(definition.joint.call, g, y, args, kwargs), args, kwargs)
+
+
+def shared_out(definition: Definition, given: Any, args: Any, kwargs: Any) -> dict[Key, Any]:
+    """What a rule for all arguments gave, by argument."""
     every: list[Key] = [*range(len(args)), *kwargs]
     carrying = [key for key in every if key not in definition.nondiff]
     if given is None:

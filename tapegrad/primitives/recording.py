@@ -30,13 +30,13 @@ def enter(
     An error calls a leaf by the name that `fun` has for the argument.
     """
     scope = frame.scope
-    count = scope.count
+    count, enter = scope.count, scope.tape.enter
     entered: list[Tracer] = []
     for leaf in leaves:
         kind = type(leaf)
         if kind is np.ndarray and leaf.dtype.kind in "fc":
             spec: Any = leaf.shape, leaf.dtype
-            leaf = scope.tape.enter(leaf)
+            leaf = enter(leaf)
         elif kind is float:
             spec = float
         elif kind is int:
@@ -146,9 +146,10 @@ def kept(frame: Frame, entries: Sequence[Entry]) -> Iterator[tuple[Any, Entry, K
 
 def check_unchanged(frame: Frame, entries: Sequence[Entry]) -> None:
     """Raise if one of the caller's arrays that the entries hold has changed since it was recorded."""
-    if frame.outer or frame.tape.guard is None:
+    guard = frame.tape.guard
+    if guard is None or not guard.arrays or frame.outer:
         return  # the outermost frame will look
-    changed = [id(a) for a in frame.tape.guard.changed()]
+    changed = [id(a) for a in guard.changed()]
     for a, e, key in kept(frame, entries) if changed else ():
         if id(a) in changed:
             raise has_changed(frame, a, e, key)

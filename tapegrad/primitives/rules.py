@@ -143,8 +143,11 @@ def apart(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(call)
     def rule(*given: Any, **options: Any) -> Any:
-        values = [v if type(v) in _IMMUTABLE else _own(v) for v in given]
-        return call(*values, **{word: _own(v) for word, v in options.items()}) if options else call(*values)
+        for v in given:
+            if type(v) not in _IMMUTABLE:
+                given = tuple([v if type(v) in _IMMUTABLE else _own(v) for v in given])
+                break
+        return call(*given, **{word: _own(v) for word, v in options.items()}) if options else call(*given)
 
     return rule
 

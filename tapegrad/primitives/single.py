@@ -16,45 +16,63 @@ import numpy as np
 
 from ..frame import Outer
 from ..tape import Entry
-from ..tracer import Tracer, is_inexact, spec_of, tracer
+from ..tracer import INEXACT, NUMBERS, Tracer, tracer
 from ..views import note
-from .bodies import LEAVES, run
+from .bodies import LEAVES, owned, run
 from .cotangent import conform, stretch
 from .definition import Definition
 from .forms import View, form
-from .general import make_record
+from .general import make_record, shared_out
 from .partial import Partial
 from .rules import KEEP, SHAPE, Placeholder, again
 
 _ndarray = np.ndarray
+_spec, _inexact = NUMBERS.get, INEXACT.get
+_missing: Any = object()
 
 
 def takes_settings(definition: Definition) -> bool:
-    """Whether a primitive has one argument that carries a derivative, its first, with a rule of its own."""
+    """Whether a primitive has one argument that carries a derivative, its first."""
     names = range(len(definition.names))
     return (
-        0 in definition.rules
+        len(names) > 0
         and definition.nondiff == frozenset(names) - {0}
         and not (definition.keyword_only or definition.variadic or definition.options or definition.constants)
     )
 
 
-def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that records a call with its first argument traced; every other call goes to `slow`.
+def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that records a call with its first argument traced; other calls go `otherwise`.
 
     `number` is the general form of the primitive, for answers that are none but a number or an array.
     """
     body, name, broadcasts, views = definition.body, definition.name, definition.elementwise, definition.views
-    rule, names, count = definition.rules[0].call, definition.names, len(definition.names) - 1
-    y_fate, (x_fate, *_) = definition.plan((0,), count + 1)
-    keep_y, keep_x, show_y, show_x = y_fate == KEEP, x_fate == KEEP, y_fate == SHAPE, x_fate == SHAPE
-    missing, known = object(), definition.known
-    defaults = [definition.defaults.get(k + 1, missing) for k in range(count)]
-    tails = definition.tails
+    slow, known, count = definition.record, definition.known, len(definition.names) - 1
+    defaults = [definition.defaults.get(k + 1, _missing) for k in range(count)]
+    places = {word: k for k, word in enumerate(definition.names[1:]) if word is not None}
     refused = [(key - 1, definition.defaults[key]) for key in definition.refused if isinstance(key, int)]
+    alone = _missing not in defaults  # whether there need be no settings in the call
+    usual, first = tuple(defaults), definition.names[0]
+    rule: Any = None  # these are settled once there are rules
+    joint = keep_y = keep_x = show_y = show_x = False
+
+    def settle() -> None:
+        nonlocal rule, joint, keep_y, keep_x, show_y, show_x
+        y_fate, (x_fate, *_) = definition.plan((0,), count + 1)
+        keep_y, keep_x, show_y, show_x = y_fate == KEEP, x_fate == KEEP, y_fate == SHAPE, x_fate == SHAPE
+        joint = definition.joint is not None
+        rule = (definition.joint or definition.rules[0]).call
+
+    def changed() -> None:
+        nonlocal rule
+        rule = None
+
+    definition.changed = changed
 
     def pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
         _, _, _, spec, p, sp, y, x, settings = e
+        if rule is None:
+            settle()
         if show_y:
             y = Placeholder(spec)
         if show_x:
@@ -64,7 +82,9 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
         except ArithmeticError:
             r = again(lambda g, y, x: rule(g, y, x, *settings), g, y, x)
         t = type(r)
-        if t is not sp and (t is not _ndarray or (r.shape, r.dtype) != sp):
+        if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp):
+            if joint:
+                r = shared_out(definition, r, (x, *settings), {})[0]
             if r is None:
                 return
             r = conform(r, sp, name, 0, broadcasts)
@@ -90,67 +110,65 @@ def single(definition: Definition, number: int, slow: Callable[..., Any]) -> Cal
         if t is None or type(t) is Partial:
             return None if t is None else NotImplemented
         if type(t) is Tracer:
-            return stretch(record(t, e[8]), e[3], name)
+            return stretch(call(t, *e[8]), e[3], name)
         return stretch((slow if isinstance(t, Tracer) else body)(t, *e[8]), e[3], name)
 
     quick = form(name, pull, lift, definition, view, push if definition.linear and not definition.scatters else None)
 
-    bare = tails[1] if count else ()
-    if refused and bare is not None and any([bare[k] is not default for k, default in refused]):
-        bare = None
-
-    def call(x: Any, /, *settings: Any, **named: Any) -> Any:
-        if not settings and not named and bare is not None:
-            return record(x, bare)
-        for value in settings if not named else (*settings, *named.values()):
-            if type(value) is _ndarray:
-                return slow(x, *settings, **named)
-            if type(value) not in LEAVES and not (type(value) is tuple and _is_plain(value)):
-                return slow(x, *settings, **named)
-        if named:
-            words = names[len(settings) + 1 :]
-            rest = [named.get(str(word), default) for word, default in zip(words, defaults[len(settings) :])]
-            if len(named) > sum([word in named for word in words]) or any([value is missing for value in rest]):
-                return slow(x, *settings, **named)
-            settings += tuple(rest)
-        elif len(settings) < count:
-            tail = tails[len(settings) + 1]
-            if tail is None:
-                return slow(x, *settings)
-            settings += tail
-        elif len(settings) > count:
-            return slow(x, *settings)
+    def complete(settings: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...] | None:
+        """All settings, defaults filled in; None if there is anything but plain ones, or too few or too many."""
+        n = len(settings)
+        full = [*settings, *defaults[n:]]
+        for word, value in named.items():
+            k = places.get(word, -1)
+            if k < n:
+                return None
+            full[k] = value
+        for value in full:
+            t = type(value)
+            if (t not in LEAVES or t is _ndarray) and not (t is tuple and _is_plain(value)):
+                return None
         for k, default in refused:
-            if settings[k] is not default:
-                return slow(x, *settings)
-        return record(x, settings)
+            if full[k] is not default:
+                return None
+        return tuple(full) if len(full) == count else None
 
-    def record(x: Tracer, settings: tuple[Any, ...]) -> Any:
-        p, a = x._index, x._value
-        if known or type(a) is float:  # in which nothing can be changed
-            y = body(a, *settings)
-            y = y.copy() if type(y) is _ndarray and not known else y
+    def call(x: Any = _missing, /, *settings: Any, **named: Any) -> Any:
+        if type(x) is not Tracer:
+            if x is not _missing:
+                return otherwise(x, *settings, **named)
+            return call(named.pop(first), **named) if first in named else otherwise(**named)
+        if rule is None:
+            settle()
+        if settings or named or not alone:
+            full = complete(settings, named)
+            if full is None:
+                return slow(x, *settings, **named)
         else:
-            y = run(body, (a, *settings), (x, *settings))
+            full = usual
+        p, a = x._index, x._value
+        if known:
+            y = body(a, *full)
+        elif x._spec is float:  # in which nothing can be changed
+            y = owned(body(a, *full))
+        else:
+            y = run(body, (a, *full), (x, *full))
         t = type(y)
-        if t is _ndarray:
-            spec: Any = y.shape, y.dtype
+        spec = _inexact(t)
+        if spec is None:
+            if t is not _ndarray:
+                return make_record(definition, number, lambda *_, **__: y)(x, *full)
+            spec = y.shape, y.dtype
             if spec[1].kind not in "fc":
                 return y
-        elif t in LEAVES and is_inexact(y):
-            spec = spec_of(y)
-        else:
-            return make_record(definition, number, lambda *_, **__: y)(x, *settings)
         made = Tracer()
         made._value = y
         made._scope = s = x._scope
         made._index = i = next(s.count)
         made._spec = spec
-        s.record(
-            (i, s.mask, quick, spec, p, x._spec, y if keep_y else None, a if keep_x else None, settings)
-        )
-        if views:
-            note(made, x, (body, settings) if known else None, p)
+        s.record((i, s.mask, quick, spec, p, x._spec, y if keep_y else None, a if keep_x else None, full))
+        if views and t is _ndarray:
+            note(made, x, (body, full) if known else None, p)
         return made
 
     return call

@@ -35,7 +35,7 @@ def read(frame: Frame, entries: list[Entry], cots: Any) -> Notes:
     if debug is not None:
         pull = [functools.partial(_observed, debug, frame, p) for p in PULL]
         through_holes = functools.partial(_observed, debug, frame, pull_partial)
-    scopes = Outer(frame)
+    scopes: Any = Outer(frame) if outer else None
     cots[-1] = entries
     notes: Notes = []
     e: Entry = ()
@@ -79,7 +79,7 @@ def pull_partial(g: Any, e: Entry, cots: Any, bit: int) -> None:
     if e[2] in HOLED:
         PULL[e[2]](g, e, cots, bit)
         return
-    g = g.settle()
+    g = g if g.parts is None else g.settle()
     definition = DEFINITIONS[e[2]]
     if type(g) is not Partial or definition is None:  # what is no call passes on what it gets
         if g is not None:
