@@ -33,7 +33,7 @@ ORDER = """
     primitives.general  primitives.recording
     replay
     replay.backward
-    primitives.transpose  primitives.unary  primitives.binary  primitives.single  primitives.several
+    primitives.transpose  primitives.unary  primitives.binary  primitives.single  primitives.several  primitives.listed
     primitives.define
     primitives.ufuncs
     replay.forward  replay.table

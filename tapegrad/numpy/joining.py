@@ -14,14 +14,25 @@ from ..tracer import FUNCTIONS, Tracer, plain
 from .structure import astype
 
 
-@array_function(np.concatenate, nondiff=("axis", "out", "dtype", "casting"), sequence=True, linear=(0,))
-def _concatenate(
+def _parts(arrays: Any) -> list[Any]:
+    """The arrays to join, each an array of its own: of one array the slices along its first axis."""
+    return [array(part) if isinstance(part, (list, tuple)) else _part(part) for part in arrays]
+
+
+def _part(x: Any) -> Any:
+    """An array or a number as it is, and what NumPy would make an array of as that."""
+    x = operand(x)
+    return x if hasattr(x, "shape") or isinstance(x, (int, float, complex)) else operand(np.asarray(x))
+
+
+@array_function(np.concatenate, nondiff=("axis", "out", "dtype", "casting"), joins=_parts, linear=(0,))
+def concatenate(
     arrays: Any, /, axis: Any = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind"
 ) -> Any:
     return np.concatenate(arrays, axis=axis, dtype=dtype, casting=casting)
 
 
-@_concatenate.defvjp(0)
+@concatenate.defvjp(0)
 def _(g: Any, _y: Any, _arrays: Any, axis: Any, out: None, *, dtype: Any, casting: Any) -> Any:
     """Each part gets its slice of ḡ."""
     parts, start = [], 0
@@ -33,25 +44,14 @@ def _(g: Any, _y: Any, _arrays: Any, axis: Any, out: None, *, dtype: Any, castin
     return parts
 
 
-@array_function(np.stack, nondiff=("axis", "out", "dtype", "casting"), sequence=True, linear=(0,))
-def _stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind") -> Any:
+@array_function(np.stack, nondiff=("axis", "out", "dtype", "casting"), joins=_parts, linear=(0,))
+def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, casting: Any = "same_kind") -> Any:
     return np.stack(arrays, axis=axis, dtype=dtype, casting=casting)
 
 
-_stack.defvjp(0)(lambda g, _y, _arrays, axis, out, *, dtype, casting: np.moveaxis(g, axis, 0))
-concatenate = composed(np.concatenate)(lambda arrays, /, *args, **kwargs: _concatenate(_parts(arrays), *args, **kwargs))
-stack = composed(np.stack)(lambda arrays, *args, **kwargs: _stack(_parts(arrays), *args, **kwargs))
+stack.defvjp(0)(lambda g, _y, _arrays, axis, out, *, dtype, casting: g if axis == 0 else np.moveaxis(g, axis, 0))
 
 
-def _parts(arrays: Any) -> list[Any]:
-    """The arrays to join, each an array of its own: of one array the slices along its first axis."""
-    return [array(part) if isinstance(part, (list, tuple)) else _part(part) for part in arrays]
-
-
-def _part(x: Any) -> Any:
-    """An array or a number as it is, and what NumPy would make an array of as that."""
-    x = operand(x)
-    return x if hasattr(x, "shape") or isinstance(x, (int, float, complex)) else operand(np.asarray(x))
 
 
 def _joined(function: Any, spread: Callable[[Any], Any], axis: Callable[[Any], int]) -> Any:
@@ -173,7 +173,7 @@ def _stacked(parts: Any, depth: int) -> Any:
         raise ValueError("object too deep for desired array")
     if not parts:
         return np.array(parts)
-    return np.stack([_stacked(part, depth + 1) if isinstance(part, (list, tuple)) else part for part in parts])
+    return stack([_stacked(part, depth + 1) if isinstance(part, (list, tuple)) else part for part in parts])
 
 
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, **kwargs: Any) -> Any:

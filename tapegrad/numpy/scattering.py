@@ -74,7 +74,7 @@ def integers(part: Any) -> Any:
 
 
 @internal(
-    nondiff=("indices", "shape"), linear=("gs",), scatters=lambda gs, indices, shape: picked(indices, shape)
+    joins=True, nondiff=("indices", "shape"), linear=("gs",), scatters=lambda gs, indices, shape: picked(indices, shape)
 )
 def scatter_all(gs: Any, indices: Any, shape: tuple[int, ...]) -> Any:
     made = np.zeros(shape, np.result_type(*gs))

@@ -14,6 +14,7 @@ from ..tracer import FUNCTIONS, Blank, Tracer
 from .bodies import LEAVES
 from .definition import Definition
 from .general import blank_like, closed_over, make_form, make_record
+from .listed import listed
 from .several import several, takes_several
 from .single import single, takes_settings
 from .transpose import turned
@@ -120,10 +121,13 @@ def primitive(
     return dress(general(definition, plain), definition, fun)
 
 
-def general(definition: Definition, plain: Callable[..., Any], sequence: bool = True) -> Any:
+def general(
+    definition: Definition, plain: Callable[..., Any], first: Callable[[Any], Any] | None = None, joins: bool = False
+) -> Any:
     """The function of a definition; `plain` serves the calls without tracers.
 
-    Where the first argument may be no `sequence` of arrays, a list there becomes an array.
+    `first` makes of a first argument that has traced values in it what the body takes. If the function `joins` that
+    is a list of arrays, and its rule needs their shapes alone.
     """
     number = make_form(definition)
     definition.record = record = make_record(definition, number, definition.body)
@@ -136,21 +140,28 @@ def general(definition: Definition, plain: Callable[..., Any], sequence: bool = 
                 if not definition.views and (untouched := _without_blanks(args, kwargs, out)) is not None:
                     (args, kwargs), new = untouched
                     return blank_like(plain(*args, **kwargs), new)
-                if not sequence and args and isinstance(args[0], (list, tuple)):
-                    args = (FUNCTIONS[np.array](args[0]), *args[1:])
+                if first is not None and args:
+                    args = (first(args[0]), *args[1:])
                 return record(*args, **kwargs)
         return plain(*args, **kwargs)
 
-    if takes_settings(definition):
+    if joins:
+        call = listed(definition, call)
+    elif takes_settings(definition):
         call = single(definition, number, call)
     elif takes_several(definition):
         call = several(definition, number, call)
     return dress(call, definition, plain)
 
 
-def internal(**words: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Make a function of our own a primitive; the words are those of `Definition`."""
-    return lambda fun: general(Definition(fun, fun.__name__, **words), fun)
+def internal(joins: bool = False, **words: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function of our own a primitive; the words are those of `general` and `Definition`."""
+    return lambda fun: general(Definition(fun, fun.__name__, **words), fun, None, joins)
+
+
+def _as_array(a: Any) -> Any:
+    """A list as an array."""
+    return FUNCTIONS[np.array](a) if isinstance(a, (list, tuple)) else a
 
 
 def _without_blanks(args: Any, kwargs: Any, out: int) -> Any:
@@ -204,20 +215,20 @@ def array_function(
     constants: Sequence[str] = (),
     elementwise: bool = False,
     views: bool = False,
-    sequence: bool = False,
+    joins: Callable[[Any], list[Any]] | None = None,
     **words: Any,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Make the decorated body the primitive that serves one of NumPy's functions where a value is traced.
 
     The body has the parameters of NumPy's function, in NumPy's order, as far as its rules know them.
     A traced value raises for those in `nondiff`, and is taken as plain for those in `constants`. Other
-    calls go to NumPy's own function. With `sequence` the first parameter is a list of arrays. The other
-    words (`linear`, `multilinear`, `reduces`, `scatters`) are those of `Definition`.
+    calls go to NumPy's own function. If the function joins a list of arrays, `joins` makes such a list of its
+    first argument. The other words (`linear`, `multilinear`, `reduces`, `scatters`) are those of `Definition`.
     """
 
     def decorate(body: Callable[..., Any]) -> Any:
         definition = Definition(body, function.__name__, nondiff, constants, elementwise, views, **words)
-        made = general(definition, function, sequence)
+        made = general(definition, function, joins or _as_array, joins is not None)
         FUNCTIONS[function] = made
         return made
 
