@@ -93,7 +93,10 @@ def walk(path: Path, a: Any) -> Any:
 
 def are_known(root: Tracer) -> bool:
     """Whether it is known of all views of an array how they come from it."""
-    views = [r() for r in getattr(root, "_views", ())]
+    known = getattr(root, "_views", None)
+    if not known:
+        return True
+    views = [r() for r in known]
     return all([view is None or view._view[1] is not None for view in views])
 
 

@@ -52,6 +52,13 @@ class Elements:
 
     def add(self, g: Any, index: Any) -> None:
         """Add ḡ at an index."""
+        if type(index) is int and type(self.value) is _ndarray and not isinstance(g, Tracer):  # as of most reads
+            if self.support is not None:
+                self.support[index] = True
+            else:
+                self.indices.append(index)
+            self.value[index] += g
+            return
         if self.support is not None:
             self.support[index] = True
             if isinstance(g, Tracer):
@@ -80,7 +87,13 @@ class Elements:
 
     def take(self, path: Path, index: Any) -> Any:
         """What stands at an index, which leaves a hole there."""
-        self._open()
+        if self.support is None:
+            self._open()
+        if type(index) is int and not path and type(self.value) is _ndarray and self.value.ndim == 1:  # one element
+            c, there = self.value[index], self.support[index]
+            self.value[index] = 0
+            self.support[index] = False
+            return c if there else None
         target, there = walk(path, self.value), walk(path, self.support)
         last = _last(path, index, shape_of(self.spec))
         c, support = target[index], there[index]
@@ -249,17 +262,17 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
             f"the value is {x._value!r}, which is no array",
             "numpy.zeros_like, numpy.copy and numpy.stack make arrays that can be assigned to",
         )
-    root, path = origin(x)
+    root, path = getattr(x, "_view", None) or (x, ())
     if path is None or not are_known(root):
         raise AssignmentError(
             "assignment to a traced array that shares memory with another in a way that cannot be followed",
             f"shape {x.shape}; one of them is a part of complex numbers, or was made by a primitive or a custom rule",
             "assign to a copy: x = x.copy()",
         )
-    index = own(index)
+    index = index if type(index) is int else own(index)
     if isinstance(value, (list, tuple)):
         value = asarray(value)
-    if isinstance(value, Tracer):
+    if isinstance(value, Tracer) and type(value._value) is _ndarray:  # else it shares memory with nothing
         if value is x and index is Ellipsis:
             return
         if (view := getattr(value, "_view", None)) is not None and view[0] is root:
@@ -293,9 +306,12 @@ def _assign(root: Any, path: Path, index: Any, value: Any) -> None:
         root._index, root._scope = made._index, made._scope
     else:
         i = next(scope.count)
-        walk(path, root._value)[index] = value._value if traced else value
-        path, index = _direct(path, index, root)
         spec = root._spec
+        if path:
+            walk(path, root._value)[index] = value._value if traced else value
+            path, index = _direct(path, index, root)
+        else:
+            root._value[index] = value._value if traced else value
         edges: tuple[Any, ...] = ()
         if type(root) is not Blank:
             edges = ((0, 0, 0, root._index, root._scope.mask, spec),)
