@@ -13,7 +13,8 @@ import numpy as np
 
 from .errors import InputError
 from .numpy.joining import asarray
-from .primitives.cotangent import Axis, spread
+from .numpy.products import matmul_left, matmul_right
+from .primitives.cotangent import Axis, spread, sum_to, unbroadcast
 from .primitives.define import internal, primitive
 from .primitives.partial import partial
 from .transforms import stop_gradient
@@ -252,7 +253,129 @@ def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
     return _log_softmax(x if where is None else np.where(where, x, -np.inf), axis)
 
 
+# losses
+
+
+@primitive(nondiff_argnames=("axis",))
+def _cross_entropy(logits: Any, labels: Any, axis: Axis) -> Any:
+    return -np.sum(labels * np.where(labels == 0, 0, _log_softmax(logits, axis)), axis)
+
+
+@_cross_entropy.defvjp("logits")
+def _(g: Any, _y: Any, logits: Any, labels: Any, axis: Axis) -> Any:
+    """x̄ = ḡ (p Σ q − q), with p the softmax of the logits and q the labels"""
+    total = np.sum(labels, axis=axis, keepdims=True)
+    return unbroadcast(spread(g, _shape_of(logits, labels), axis) * (_softmax(logits, axis) * total - labels), logits)
+
+
+@_cross_entropy.defvjp("labels")
+def _(g: Any, _y: Any, logits: Any, labels: Any, axis: Axis) -> Any:
+    """q̄ = −ḡ log p"""
+    return unbroadcast(-spread(g, _shape_of(logits, labels), axis) * _log_softmax(logits, axis), labels)
+
+
+def _shape_of(a: Any, b: Any) -> tuple[int, ...]:
+    return np.broadcast_shapes(np.shape(a), np.shape(b))
+
+
+def softmax_cross_entropy(logits: Any, labels: Any, axis: int = -1, where: Any = None) -> Any:
+    """−Σ labels · log softmax(logits) along `axis`: a loss for each example, without overflow.
+
+    Args:
+        logits: scores, of any shape but `()`.
+        labels: probabilities that sum to 1 along `axis`; they broadcast against `logits`.
+        axis: the axis of the classes, which the result has not.
+        where: the classes that take part.
+
+    >>> softmax_cross_entropy(np.array([0.0, 1000.0]), np.array([0.5, 0.5]))
+    np.float64(500.0)
+    """
+    if where is not None:
+        logits, labels = np.where(where, logits, -np.inf), np.where(where, labels, 0)
+    return _cross_entropy(logits, labels, axis)
+
+
+@primitive(nondiff_argnames=("labels", "axis"))
+def _cross_entropy_of_classes(logits: Any, labels: Any, axis: int) -> Any:
+    picked = np.take_along_axis(_log_softmax(logits, axis), np.expand_dims(labels, axis), axis)
+    return -np.squeeze(picked, axis)[()]
+
+
+@_cross_entropy_of_classes.defvjp("logits")
+def _(g: Any, _y: Any, logits: Any, labels: Any, axis: int) -> Any:
+    """x̄ = ḡ (p − q), with p the softmax of the logits and q = 1 for the class of the label, 0 for the others"""
+    p = _softmax(logits, axis)
+    q = np.zeros(p.shape, p.dtype)
+    np.put_along_axis(q, np.expand_dims(labels, axis), 1, axis)
+    return np.expand_dims(g, axis) * (p - q)
+
+
+def softmax_cross_entropy_with_integer_labels(logits: Any, labels: Any, axis: int = -1, where: Any = None) -> Any:
+    """−log softmax(logits) at the label: a loss for each example, without overflow.
+
+    Args:
+        logits: scores, of any shape but `()`.
+        labels: integers, the number of the class of each example; of the shape of `logits` without `axis`.
+        axis: the axis of the classes, which the result has not.
+        where: the classes that take part.
+
+    Raises:
+        InputError: labels that are no integers, or of another shape.
+
+    >>> softmax_cross_entropy_with_integer_labels(np.array([[0.0, 1000.0], [0.0, 0.0]]), np.array([1, 0]))
+    array([0.        , 0.69314718])
+    """
+    labels = np.asarray(stop_gradient(labels))
+    shape = np.shape(logits)
+    if labels.dtype.kind not in "iu" or labels.shape != tuple(np.delete(shape, axis)):
+        raise InputError(
+            f"softmax_cross_entropy_with_integer_labels got labels of shape {labels.shape}, dtype {labels.dtype}",
+            f"the logits have shape {shape}, with the classes along axis {axis}",
+            "pass an integer for each example; for probabilities there is softmax_cross_entropy",
+        )
+    logits = logits if where is None else np.where(where, logits, -np.inf)
+    return _cross_entropy_of_classes(logits, labels, axis)
+
+
+# layers
+
+
+@primitive
+def affine(x: Any, w: Any, b: Any) -> Any:
+    """x @ w + b.
+
+    Args:
+        x: inputs, `(..., n)`.
+        w: weights, `(n, m)`.
+        b: what is added, `(m,)` or anything that broadcasts against `(..., m)`.
+
+    >>> affine(np.array([1.0, 2.0]), np.array([[3.0], [4.0]]), np.array([0.5]))
+    array([11.5])
+    """
+    y = np.matmul(x, w)
+    if type(b) is np.ndarray and b.dtype == np.result_type(y) and y.shape[-1:] == b.shape:
+        y += b
+        return y
+    return y + b
+
+
+def _of_product(g: Any, x: Any, w: Any) -> Any:
+    """ḡ as that of x @ w, which b may have been larger than."""
+    rows, columns = np.shape(x), np.shape(w)
+    stack = np.broadcast_shapes(rows[:-2], columns[:-2])
+    return sum_to(g, (*stack, *rows[-2:-1], *(columns[-1:] if len(columns) > 1 else ())))
+
+
+affine.defvjp("x")(lambda g, _y, _x, w, _b: matmul_left(_of_product(g, _x, w), _y, _x, w))
+affine.defvjp("w")(lambda g, _y, x, _w, _b: matmul_right(_of_product(g, x, _w), _y, x, _w))
+affine.defvjp("b")(lambda g, _y, _x, _w, _b: unbroadcast(g, _b))
+affine.defjvp("x")(lambda t, _y, _x, w, _b: np.matmul(t, w))
+affine.defjvp("w")(lambda t, _y, x, _w, _b: np.matmul(x, t))
+affine.defjvp("b")(lambda t, _y, _x, _w, _b: np.broadcast_to(t, _y.shape))
+
+
 __all__ = [
+    "affine",
     "log1mexp",
     "log_sigmoid",
     "log_softmax",
@@ -261,5 +384,7 @@ __all__ = [
     "relu",
     "sigmoid",
     "softmax",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_with_integer_labels",
     "softplus",
 ]

@@ -13,7 +13,7 @@ from messages import three_lines
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.errors import InputError
-from tapegrad.testing import check_grads
+from tapegrad.testing import check_grads, check_rule
 
 INF, NAN = math.inf, math.nan
 RNG = np.random.default_rng(0)
@@ -50,6 +50,73 @@ def agree(got: Any, want: Any, rtol: float = 1e-13) -> None:
     assert np.shape(got) == np.shape(want)
     assert np.asarray(got).dtype == np.asarray(want).dtype
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
+
+
+LOGITS = RNG.normal(size=(2, 4, 3))
+LABELS = RNG.integers(0, 3, (2, 4))
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 0])
+def test_cross_entropy(axis: int) -> None:
+    """Of classes, of probabilities, and of probabilities that are differentiated by, too."""
+    z = np.moveaxis(LOGITS, -1, axis)
+    one_hot = np.moveaxis(np.eye(3)[LABELS], -1, axis)
+    want = -np.log(np.take_along_axis(naive_softmax(LOGITS), LABELS[..., None], -1))[..., 0]
+    agree(nn.softmax_cross_entropy_with_integer_labels(z, LABELS, axis), want)
+    agree(nn.softmax_cross_entropy(z, one_hot, axis), want)
+    check_grads(lambda z: nn.softmax_cross_entropy_with_integer_labels(z, LABELS, axis), (z,))
+    check_grads(lambda z, q: nn.softmax_cross_entropy(z, q, axis), (z, naive_softmax(z[::-1], axis)))
+    single = z.astype(np.float32)
+    for loss, labels in ((nn.softmax_cross_entropy_with_integer_labels, LABELS), (nn.softmax_cross_entropy, one_hot)):
+        slope = tg.grad(lambda z, loss=loss, labels=labels: np.sum(loss(z, labels, axis)))(single)
+        assert slope.dtype == np.float32
+        np.testing.assert_allclose(slope, naive_softmax(z, axis) - one_hot, rtol=1e-4, atol=1e-6)
+
+
+def test_cross_entropy_of_shapes_that_broadcast() -> None:
+    check_grads(nn.softmax_cross_entropy, (LOGITS, naive_softmax(LOGITS[:1, :1])))
+    check_grads(nn.softmax_cross_entropy, (LOGITS[0, 0], naive_softmax(LOGITS)))
+    agree(
+        nn.softmax_cross_entropy_with_integer_labels(LOGITS[0, 0], 1),
+        nn.softmax_cross_entropy(LOGITS[0, 0], np.eye(3)[1]),
+    )
+
+
+def test_cross_entropy_of_large_and_missing_scores() -> None:
+    """Neither overflow nor nan, and classes that take no part have the slope 0."""
+    z = np.array([1000.0, -1000.0, 0.0])
+    assert nn.softmax_cross_entropy_with_integer_labels(z, 0) == 0
+    assert nn.softmax_cross_entropy_with_integer_labels(z, 1) == 2000
+    np.testing.assert_array_equal(tg.grad(nn.softmax_cross_entropy_with_integer_labels)(z, 1), [1, -1, 0])
+    there = np.array([True, False, True])
+    for loss, labels in (
+        (nn.softmax_cross_entropy_with_integer_labels, 2),
+        (nn.softmax_cross_entropy, np.array([0.0, 0.0, 1.0])),
+    ):
+        value, slope = tg.value_and_grad(lambda z, loss=loss, labels=labels: loss(z, labels, where=there))(X[0])
+        np.testing.assert_allclose(value, np.log(np.exp(X[0, 0]) + np.exp(X[0, 2])) - X[0, 2], rtol=1e-12)
+        np.testing.assert_allclose(slope[[0, 2]], naive_softmax(X[0, [0, 2]]) - [0, 1], rtol=1e-12)
+        assert slope[1] == 0
+
+
+@pytest.mark.parametrize("labels", [LABELS[0], LABELS * 1.0, LABELS[..., None], 1])
+def test_labels_that_do_not_fit(labels: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        nn.softmax_cross_entropy_with_integer_labels(LOGITS, labels)
+    three_lines(caught.value)
+
+
+def test_affine() -> None:
+    w, b = RNG.normal(size=(3, 2)), RNG.normal(size=2)
+    for x in (Z[..., 0], X[0], Z.reshape(2, 2, 3)):
+        for c in (b, 0.5, np.ones(np.shape(x @ w))):
+            agree(nn.affine(x, w, c), x @ w + c)
+            check_grads(nn.affine, (x, w, c))
+    check_rule(nn.affine, X, w, b)
+    check_rule(nn.affine, X, w[:, 0], 0.5)
+    agree(nn.affine(X.astype(np.float32), w.astype(np.float32), b), X.astype(np.float32) @ w.astype(np.float32) + b)
+    agree(nn.affine(X + 1j, w, b), (X + 1j) @ w + b)
+    check_grads(nn.affine, (X + 1j * X[::-1], w - 2j, b), order=1)
 
 
 # values and derivatives
@@ -323,7 +390,7 @@ def test_each_is_one_entry() -> None:
     assert len(tg.trace(lambda x: nn.logsumexp(x, -1, keepdims=True))(X)) == 2
 
 
-def test_cross_entropy() -> None:
+def test_cross_entropy_in_parts() -> None:
     labels = np.array([2, 0])
     loss = lambda x: -np.mean(nn.log_softmax(x)[np.arange(2), labels])
     onehot = np.eye(3)[labels]

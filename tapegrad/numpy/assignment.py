@@ -25,9 +25,9 @@ from ..primitives.partial import Partial, filled, partial, settled
 from ..primitives.rules import Placeholder
 from ..tape import Entry, Index, union
 from ..tracer import Blank, Spec, Tracer, blank, dtype_of, kind_in, plain, shape_of
-from ..views import WRITING, Changing, Path, are_known, become, origin, outdate, walk
+from ..views import WRITING, Changing, Path, are_known, become, outdate, walk
 from .joining import asarray
-from .scattering import is_basic, own, picked, scatter, scatter_all
+from .scattering import add_at, is_basic, own, picked, scatter, scatter_all
 from .structure import copy
 
 _ndarray = np.ndarray
@@ -77,7 +77,7 @@ class Elements:
             if self.value is None:
                 self.value = np.zeros(shape_of(self.spec), dtype_of(self.spec))
         if not is_basic(index):
-            np.add.at(self.value, index, g)
+            add_at(self.value, index, g)
             return
         part = self.value[index]
         if type(part) is _ndarray and type(self.value) is _ndarray:

@@ -57,7 +57,7 @@ _TWO: Any = 2  # the one int that Python has of it
 def _power_rule(g: Any, _y: Any, x: Any, z: Any) -> Any:
     """x̄ = ḡ z xᶻ⁻¹; with a constant z = 0 it is ḡ z."""
     if z is _TWO:
-        return g * (2 * x)
+        return _along(g, 2 * x)
     if hasattr(z, "dtype") and z.dtype.kind in "biu":  # whose arithmetic wraps around
         z = z.astype(float)
     less = z - 1 if isinstance(z, Tracer) else z - (z != 0)
@@ -69,11 +69,21 @@ def _log_base(x: Any, y: Any) -> Any:
     return np.log(np.where(x == 0, np.ones((), np.result_type(y)), x))
 
 
+def _along(g: Any, slope: Any) -> Any:
+    """ḡ times a slope that nobody else has; of large arrays in its memory."""
+    if type(slope) is not np.ndarray or slope.size <= _LARGE or type(g) is not np.ndarray:
+        return g * slope
+    return np.multiply(g, slope, slope if g.shape == slope.shape and g.dtype == slope.dtype else None)
+
+
+_LARGE = 8192  # elements: from here on new memory costs more than a look at types
+
+
 def _tanh_rule(g: Any, y: Any, _x: Any) -> Any:
-    """x̄ = ḡ (1 − y²), in one buffer"""
-    if type(y) is np.ndarray and y.size > 10_000 and type(g) is np.ndarray:
+    """x̄ = ḡ (1 − y²)"""
+    if type(y) is np.ndarray and y.size > _LARGE:
         slope = y * y
-        return np.multiply(g, np.subtract(1, slope, slope), slope)
+        return _along(g, np.subtract(1, slope, slope))
     return g * (1 - y * y)
 
 
@@ -174,7 +184,7 @@ def _truth(condition: Any) -> Any:
 add         = elementwise(np.add,          through,                               through, linear=(0, 1))
 subtract    = elementwise(np.subtract,     through,                               lambda g, _y, _x, _z: -g, linear=(0, 1))
 multiply    = elementwise(np.multiply,     lambda g, _y, _x, z: g * z,            lambda g, _y, x, _z: g * x, multilinear=(0, 1), scales=True)
-divide      = elementwise(np.divide,       lambda g, _y, _x, z: g / z,            lambda g, y, _x, z: -g * y / z, linear=(0,))
+divide      = elementwise(np.divide,       lambda g, _y, _x, z: g / z,            lambda g, y, _x, z: g * y / -z, linear=(0,))
 power       = elementwise(np.power,        _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 float_power = elementwise(np.float_power,  _power_rule,                           lambda g, y, x, _z: g * (y * _log_base(x, y)))
 remainder   = elementwise(np.remainder,    through,                               lambda g, _y, x, z: -g * np.floor_divide(x, z))
@@ -204,25 +214,25 @@ positive    = elementwise(np.positive,   lambda g, _y, _x: g, linear=(0,))
 absolute    = elementwise(np.absolute,   _abs_rule)
 fabs        = elementwise(np.fabs,       _abs_rule)
 conjugate   = elementwise(np.conjugate,  lambda g, _y, _x: np.conjugate(g), linear=(0,))
-square      = elementwise(np.square,     lambda g, _y, x: g * (2 * x))
+square      = elementwise(np.square,     lambda g, _y, x: _along(g, 2 * x))
 sqrt        = elementwise(np.sqrt,       lambda g, y, _x: g / (2 * y))
 cbrt        = elementwise(np.cbrt,       lambda g, y, _x: g / (3 * y * y))
 reciprocal  = elementwise(np.reciprocal, lambda g, y, _x: -g * y * y)
 exp         = elementwise(np.exp,        lambda g, y, _x: g * y)
 exp2        = elementwise(np.exp2,       lambda g, y, _x: g * (_LN2 * y))
-expm1       = elementwise(np.expm1,      lambda g, _y, x: g * np.exp(x))
+expm1       = elementwise(np.expm1,      lambda g, _y, x: _along(g, np.exp(x)))
 log         = elementwise(np.log,        lambda g, _y, x: g / x)
 log2        = elementwise(np.log2,       lambda g, _y, x: g / x / _LN2)
 log10       = elementwise(np.log10,      lambda g, _y, x: g / x / _LN10)
 log1p       = elementwise(np.log1p,      lambda g, _y, x: g / (1 + x))
-sin         = elementwise(np.sin,        lambda g, _y, x: g * np.cos(x))
-cos         = elementwise(np.cos,        lambda g, _y, x: -g * np.sin(x))
+sin         = elementwise(np.sin,        lambda g, _y, x: _along(g, np.cos(x)))
+cos         = elementwise(np.cos,        lambda g, _y, x: _along(-g, np.sin(x)))
 tan         = elementwise(np.tan,        lambda g, y, _x: g * (1 + y * y))
 arcsin      = elementwise(np.arcsin,     lambda g, _y, x: g / _one_minus(x))
 arccos      = elementwise(np.arccos,     lambda g, _y, x: -g / _one_minus(x))
 arctan      = elementwise(np.arctan,     _arctan_rule)
-sinh        = elementwise(np.sinh,       lambda g, _y, x: g * np.cosh(x))
-cosh        = elementwise(np.cosh,       lambda g, _y, x: g * np.sinh(x))
+sinh        = elementwise(np.sinh,       lambda g, _y, x: _along(g, np.cosh(x)))
+cosh        = elementwise(np.cosh,       lambda g, _y, x: _along(g, np.sinh(x)))
 tanh        = elementwise(np.tanh,       _tanh_rule)
 arcsinh     = elementwise(np.arcsinh,    lambda g, _y, x: g / _one_plus(x))
 arccosh     = elementwise(np.arccosh,    lambda g, _y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1))

@@ -161,7 +161,7 @@ cross = _of_arrays(np.cross, _cross_along)
 # matrices, and stacks of them
 
 
-def _left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
+def matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
     """ā = ḡ bᵀ, summed over the stack of b if a is a single matrix."""
     if b.ndim == 2:
         return g @ b.T
@@ -173,7 +173,7 @@ def _left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
     return unbroadcast(g @ _T(b), _a)
 
 
-def _right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
+def matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     """b̄ = aᵀ ḡ, summed over the stack of a if b is a single matrix."""
     if a.ndim == 1:
         return a[:, None] * g[..., None, :] if _ndim(g) else a * g
@@ -185,7 +185,7 @@ def _right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     return unbroadcast(_T(a) @ g, _b)
 
 
-matmul = generalised(np.matmul, _left, _right, multilinear=(0, 1))
+matmul = generalised(np.matmul, matmul_left, matmul_right, multilinear=(0, 1))
 
 
 @functools.wraps(np.dot)

@@ -247,6 +247,17 @@ def _(g: Any, y: Any, a: Any, axis: int | None, *_: Any) -> Any:
     return np.reshape(np.moveaxis(before * _tails(g, x), -1, along), shape)
 
 
+@cumprod.defjvp("a")
+def _(t: Any, y: Any, a: Any, axis: int | None, *_: Any) -> Any:
+    """ẏᵢ = xᵢ ẏᵢ₋₁ + yᵢ₋₁ ẋᵢ."""
+    along = axis if axis is not None and np.ndim(a) else 0
+    t, x, y = [np.moveaxis(np.reshape(c, y.shape), along, -1) for c in (t, a, y)]
+    one = np.ones_like(y[..., :1])
+    news = np.concatenate([one, y[..., :-1]], -1) * t
+    steps = np.concatenate([one, np.flip(x, -1)[..., :-1]], -1)
+    return np.moveaxis(np.flip(_tails(np.flip(news, -1), steps), -1), -1, along)
+
+
 def _tails(g: Any, x: Any) -> Any:
     """sᵢ = gᵢ + xᵢ₊₁ sᵢ₊₁ along the last axis, in log n steps that double the reach."""
     n, reach = g.shape[-1], 1
@@ -273,6 +284,8 @@ def _extremum(function: Any) -> None:
         won = np.equal(a, spread(y, shape, axis))
         if np.any(np.isnan(y)):
             won = won | np.isnan(a)
+        if np.count_nonzero(won) == np.size(y):  # one for each
+            return partial(np.broadcast_to(spread(g, shape, axis), shape), won)
         winners = np.count_nonzero(won, axis, keepdims=axis is not None)
         share = np.divide(1, winners, dtype=np.float64).astype(y.dtype)
         return partial(np.broadcast_to(spread(g, shape, axis) * share, shape), won)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -37,8 +38,21 @@ def scattered(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     if is_basic(index) or (type(index) is np.ndarray and index.dtype == bool):
         made[index] = g
     else:
-        np.add.at(made, index, g)
+        add_at(made, index, g)
     return made
+
+
+def add_at(target: Any, index: Any, g: Any) -> None:
+    """Add `g` to an array at an index that is known to fit, repeated elements every time."""
+    if is_basic(index):
+        target[index] += g
+    elif type(index) is np.ndarray and index.dtype.kind in "iu" and target.ndim > 1 and target.flags.c_contiguous:
+        width = math.prod(target.shape[1:])  # one element after the other is 4 times faster than row after row
+        places = index.reshape(-1, 1).astype(np.intp) % len(target) * width + np.arange(width)
+        g = np.broadcast_to(g, (*index.shape, *target.shape[1:]))
+        np.add.at(target.reshape(-1), places.reshape(-1), g.reshape(-1))
+    else:
+        np.add.at(target, index, g)
 
 
 scatter.defvjp("g")(lambda g, _y, _g, index, shape: g[index])
@@ -79,10 +93,7 @@ def integers(part: Any) -> Any:
 def scatter_all(gs: Any, indices: Any, shape: tuple[int, ...]) -> Any:
     made = np.zeros(shape, np.result_type(*gs))
     for g, index in zip(gs, indices):
-        if is_basic(index):
-            made[index] += g
-        else:
-            np.add.at(made, index, g)
+        add_at(made, index, g)
     return made
 
 

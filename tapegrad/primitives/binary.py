@@ -17,7 +17,7 @@ import numpy as np
 from ..frame import Outer
 from ..tape import Entry, union
 from ..tracer import NUMBERS, Tracer, spec_of, tracer
-from .cotangent import conform, stretch
+from .cotangent import accumulated, conform, stretch
 from .definition import Definition
 from .forms import QUICK, Pull, View, edge, form, scaled
 from .partial import Partial
@@ -79,7 +79,7 @@ def binary(
                 return
             r = conform(r, sp, name, 0, broadcasts)
         c = cots[p]
-        cots[p] = r if c is None else c + r
+        cots[p] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)
 
     def pull_z(g: Any, e: Entry, cots: Any, bit: int) -> None:
         _, _, _, spec, p, sp, y, x, z = e
@@ -95,7 +95,7 @@ def binary(
                 return
             r = conform(r, sp, name, 1, broadcasts)
         c = cots[p]
-        cots[p] = r if c is None else c + r
+        cots[p] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)
 
     def pull_both(g: Any, e: Entry, cots: Any, bit: int) -> None:
         _, _, _, spec, p, sp, q, sq, y, x, z = e
@@ -109,9 +109,14 @@ def binary(
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp) and r is not None:
             r = conform(r, sp, name, 0, broadcasts)
+        if scales and x is z and p == q:  # a square
+            r = r + r
+            c = cots[p]
+            cots[p] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)
+            return
         if r is not None:
             c = cots[p]
-            cots[p] = r if c is None else c + r
+            cots[p] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)
         try:
             r = g if same_z else rule_z(g, y, x, z)
         except ArithmeticError:
@@ -121,7 +126,7 @@ def binary(
             r = conform(r, sq, name, 1, broadcasts)
         if r is not None:
             c = cots[q]
-            cots[q] = r if c is None else c + r
+            cots[q] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)
 
     def pull_mixed(g: Any, e: Entry, cots: Any, bit: int) -> None:
         _, _, _, spec, p, sp, q, sq, y, x, z, mask_x, mask_z = e
@@ -137,7 +142,7 @@ def binary(
                 if r is not None:
                     r = conform(r, sort, name, key, broadcasts)
                     c = cots[parent]
-                    cots[parent] = r if c is None else c + r
+                    cots[parent] = r if c is None else accumulated(c, r)
 
     def lift_x(e: Entry, scopes: Outer) -> Entry:
         i, mask, number, spec, p, sp, y, x, z = e

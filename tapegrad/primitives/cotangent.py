@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -37,10 +39,10 @@ def unbroadcast(g: Any, like: Any) -> Any:
            [2.],
            [2.]])
     """
-    return _sum_to(g, np.shape(like))
+    return sum_to(g, np.shape(like))
 
 
-def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     given = g.shape if type(g) is np.ndarray else np.shape(g)
     if given == shape:
         return g
@@ -80,7 +82,7 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
         if broadcasts and type(spec) is tuple and g.dtype == spec[1]:  # most of what comes here
             if g.ndim == len(spec[0]) + 1 and g.shape[1:] == spec[0]:  # a bias
                 return np.add.reduce(g, 0)
-            return _sum_to(g, spec[0])
+            return sum_to(g, spec[0])
         given: Spec = g.shape, g.dtype
     elif isinstance(g, Tracer):
         given = g._spec
@@ -103,7 +105,7 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
                 f"the argument is {_show(spec)}",
                 "if the argument was broadcast, return unbroadcast(cotangent, argument)",
             )
-        g = _sum_to(g, shape_of(spec))
+        g = sum_to(g, shape_of(spec))
     have, want = dtype_of(given), dtype_of(spec)
     if have.kind not in "fciub":
         raise CotangentError(
@@ -125,7 +127,7 @@ def _conform_partial(g: Any, spec: Spec, name: str, argument: Any, broadcasts: b
         return conform(g, spec, name, argument, broadcasts)
     support, shape = g.support, np.shape(g.value)
     if shape != shape_of(spec):  # what was broadcast is summed over what it went to
-        counts = _sum_to(np.broadcast_to(support, shape).astype(np.intp), shape_of(spec)) if broadcasts else 1
+        counts = sum_to(np.broadcast_to(support, shape).astype(np.intp), shape_of(spec)) if broadcasts else 1
         return partial(conform(filled(g), spec, name, argument, broadcasts), np.greater(counts, 0))
     value = conform(g.value, spec, name, argument)
     return g if value is g.value else Partial(value, support)
@@ -166,6 +168,32 @@ def stretch(t: Any, spec: Spec, name: str) -> Any:
                 "return a tangent of the shape of the answer, or one that broadcasts to it",
             ) from None
     return conform(t, spec, name, "answer")
+
+
+def accumulated(c: Any, r: Any) -> Any:
+    """c + r, two cotangents of which the caller still has the first from where it took it.
+
+    A large array that nobody else has, which its references tell, is added to in place.
+    """
+    if type(c) is not np.ndarray or c.nbytes <= _LARGE or type(r) is not np.ndarray:
+        return c + r
+    alone = getrefcount(c) <= _ALONE and c.base is None and c.flags.writeable
+    return np.add(c, r, c if alone and c.dtype == r.dtype and c.shape == r.shape else None)
+
+
+_LARGE = 1 << 13  # bytes
+
+
+def _calibrate() -> int:
+    """How many references `accumulated` sees to an array that is in one list, and under one name of its caller."""
+    if sys.implementation.name != "cpython":
+        return -1
+    cots = [np.empty(1)]
+    c = cots[0]
+    return (lambda c, _r: getrefcount(c))(c, None)
+
+
+_ALONE = _calibrate()
 
 
 def deposit(cots: Any, given: Iterable[tuple[int, Any]]) -> None:

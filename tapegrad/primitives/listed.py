@@ -88,8 +88,8 @@ def listed(definition: Definition, otherwise: Callable[..., Any]) -> Callable[..
             return otherwise(arrays, *settings, **named)
         if settings or named or not alone:
             (_, *full), others = definition.bind((None, *settings), named)
-            odd = [t for t in map(type, full) if t is _ndarray or not (t in LEAVES or t is tuple)]
-            odd += [k for k, default in refused if full[k] is not default]
+            odd = any([t is _ndarray or not (t in LEAVES or t is tuple) for t in map(type, full)])
+            odd = odd or any([full[k] is not default for k, default in refused])
             if odd or any([others[word] is not default for word, default in options.items()]):
                 return otherwise(arrays, *settings, **named)
             settings = tuple(full)

@@ -21,7 +21,7 @@ from ..tape import Entry
 from ..tracer import INEXACT, NUMBERS, Tracer, tracer
 from ..views import note
 from .bodies import LEAVES, owned, run
-from .cotangent import conform
+from .cotangent import accumulated, conform
 from .definition import Definition
 from .forms import View, form
 from .general import lesser, make_record, shared_out
@@ -75,7 +75,7 @@ def several(definition: Definition, number: int, otherwise: Callable[..., Any]) 
                     continue
                 r = conform(r, sp, name, key, broadcasts)
             c = cots[p]
-            cots[p] = r if c is None else c + r
+            cots[p] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)
 
     def lift(e: Entry, scopes: Outer) -> Entry:
         i, mask, quick, spec, keys, parents, specs, y, args = e
@@ -136,9 +136,9 @@ def several(definition: Definition, number: int, otherwise: Callable[..., Any]) 
             parents += (x._index,)
             specs += (spec,)
         if constants:
-            for key in constants:
-                if types[key] is Tracer:
-                    plain[key] = args[key]._value
+            for constant in constants:
+                if isinstance(constant, int) and types[constant] is Tracer:
+                    plain[constant] = args[constant]._value
         if refused:
             definition.refuse(plain, {})
         held = tuple(plain)

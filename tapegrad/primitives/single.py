@@ -19,7 +19,7 @@ from ..tape import Entry
 from ..tracer import INEXACT, NUMBERS, Tracer, tracer
 from ..views import note
 from .bodies import LEAVES, owned, run
-from .cotangent import conform, stretch
+from .cotangent import accumulated, conform, stretch
 from .definition import Definition
 from .forms import View, form
 from .general import make_record, shared_out
@@ -89,7 +89,7 @@ def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -
                 return
             r = conform(r, sp, name, 0, broadcasts)
         c = cots[p]
-        cots[p] = r if c is None else c + r
+        cots[p] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)
 
     def lift(e: Entry, scopes: Outer) -> Entry:
         i, mask, quick, spec, p, sp, y, x, settings = e

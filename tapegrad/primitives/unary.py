@@ -17,7 +17,7 @@ import numpy as np
 from ..frame import Outer
 from ..tape import Entry
 from ..tracer import NUMBERS, Tracer, spec_of, tracer
-from .cotangent import conform, stretch
+from .cotangent import accumulated, conform, stretch
 from .definition import Definition
 from .forms import QUICK, View, edge, form
 from .partial import Partial
@@ -52,7 +52,7 @@ def unary(definition: Definition) -> Callable[[Unary, Unary], Unary]:
                 return
             r = conform(r, sp, name, 0, broadcasts)
         c = cots[p]
-        cots[p] = r if c is None else c + r
+        cots[p] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)
 
     def lift(e: Entry, scopes: Outer) -> Entry:
         i, mask, number, spec, p, sp, y, x = e

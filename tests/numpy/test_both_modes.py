@@ -85,6 +85,10 @@ ADDED = [
     case(nn.logsumexp, X, None, X + 1),
     case(nn.softmax, X, where=X > 0.6),
     case(nn.log_softmax, X, where=X > 0.6),
+    case(nn.softmax_cross_entropy, X, X + 1),
+    case(nn.softmax_cross_entropy, X, X[:1], 0),
+    case(nn.softmax_cross_entropy_with_integer_labels, X, np.zeros(X.shape[:-1], int)),
+    *[case(nn.affine, x, X.T, b) for x in (X, X[0]) for b in (X[0, 0], X[:, 0])],
 ]
 
 
@@ -310,6 +314,7 @@ REAL |= (
 )
 REAL |= {nn.softplus, nn.log_sigmoid, nn.logcosh, nn.log1mexp}
 FULL = {np.full, np.extract, np.select, np.take_along_axis, np.linalg.matrix_power, np.linalg.multi_dot}
+FULL |= {nn.softmax_cross_entropy_with_integer_labels}
 
 
 def rules() -> dict[Any, str]:
