@@ -83,7 +83,7 @@ class Frame:
             tape.complete, tape.linear, tape.watching = tape.complete & ~bit, tape.linear & ~bit, tape.watching & ~bit
         entries = tape.entries
         if not self.outer:
-            for scope in list(tape.scopes.values()):
+            for scope in [*tape.scopes.values()]:
                 scope.end(self)
             tape.scopes = {}
             tape.entries = []

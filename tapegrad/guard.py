@@ -17,7 +17,7 @@ from weakref import ref
 import numpy as np
 
 COPIED = 1 << 16  # bytes: arrays up to this size are copied
-SMALL = 1 << 11  # arrays above this size are copied once, as long as they stay the same
+SMALL = 1 << 13  # arrays above this size are copied once, as long as they stay the same
 _WHOLE = 1 << 18  # of arrays up to this size every byte counts in the fingerprint while they are locked
 _SOME = 1 << 10  # of larger ones, so many words of eight bytes
 

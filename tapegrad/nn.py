@@ -298,7 +298,7 @@ def softmax_cross_entropy(logits: Any, labels: Any, axis: int = -1, where: Any =
 @primitive(nondiff_argnames=("labels", "axis"))
 def _cross_entropy_of_classes(logits: Any, labels: Any, axis: int) -> Any:
     picked = np.take_along_axis(_log_softmax(logits, axis), np.expand_dims(labels, axis), axis)
-    return -np.squeeze(picked, axis)[()]
+    return 0 - np.squeeze(picked, axis)[()]  # not -0.0
 
 
 @_cross_entropy_of_classes.defvjp("logits")

@@ -208,7 +208,7 @@ def flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], Structure]:
     ([1.0, 2.0, 3.0], Structure([*, {'a': (*, *)}]))
     """
     cls = type(tree)
-    if cls in LEAVES or not is_node(tree) or (is_leaf is not None and is_leaf(tree)):
+    if (cls not in KINDS and not is_node(tree)) or (is_leaf is not None and is_leaf(tree)):
         return [tree], _LEAF
     if is_leaf is None:
         children, meta, extra = KINDS[cls].take(tree)

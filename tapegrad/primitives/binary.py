@@ -209,7 +209,7 @@ def binary(
 
     def product(x: Any, z: Any) -> Any:
         """The function itself, of which one argument is a tangent."""
-        return (body if type(x) is _ndarray is type(z) else definition.call)(x, z)
+        return (definition.call if isinstance(x, Tracer) or isinstance(z, Tracer) else body)(x, z)
 
     def push_x(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
         _, _, _, spec, p, sp, y, x, z = e
@@ -221,7 +221,7 @@ def binary(
         if x_shown:
             y, x = Placeholder(spec) if x_shown[0] else y, Placeholder(sp) if x_shown[1] else x
         try:
-            r = scaled(rule_x, z, t, y, x, z) if scales and (type(z) is not float or not z) else rule_x(t, y, x, z)
+            r = scaled(rule_x, z, t, y, x, z) if scales and (type(z) is _ndarray or not z) else rule_x(t, y, x, z)
         except ArithmeticError:
             r = again(rule_x, t, y, x, z)
         return stretch(r, spec, name)
@@ -236,7 +236,7 @@ def binary(
         if z_shown:
             y, z = Placeholder(spec) if z_shown[0] else y, Placeholder(sp) if z_shown[2] else z
         try:
-            r = scaled(rule_z, x, t, y, x, z) if scales and (type(x) is not float or not x) else rule_z(t, y, x, z)
+            r = scaled(rule_z, x, t, y, x, z) if scales and (type(x) is _ndarray or not x) else rule_z(t, y, x, z)
         except ArithmeticError:
             r = again(rule_z, t, y, x, z)
         return stretch(r, spec, name)

@@ -20,7 +20,7 @@ from .bodies import LEAVES
 from .cotangent import conform, stretch
 from .definition import Definition
 from .forms import View, form
-from .partial import Partial
+from .partial import Partial, within
 from .rules import Placeholder
 
 _ndarray = np.ndarray
@@ -55,9 +55,11 @@ def listed(definition: Definition, otherwise: Callable[..., Any]) -> Callable[..
         ts = [tangent(p) for p in parents]
         if len(ts) < len(specs) or any([t is None or type(t) is Partial for t in ts]):
             return NotImplemented if any([t is not None for t in ts]) else None
-        return stretch(call(ts, *settings), spec, name)
+        traced = any([isinstance(t, Tracer) for t in ts])
+        made = stretch(call(ts, *settings) if traced else body(ts, *settings, **options), spec, name)
+        return made if definition.scatters is None else within(made, definition.scatters(ts, *settings))
 
-    quick = form(name, pull, lambda e, scopes: e, definition, view, push if not definition.scatters else None)
+    quick = form(name, pull, lambda e, scopes: e, definition, view, push)
 
     def call(arrays: Any, /, *settings: Any, **named: Any) -> Any:
         if type(arrays) is not list and type(arrays) is not tuple:
