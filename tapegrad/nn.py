@@ -35,7 +35,11 @@ relu.defvjp("x")(lambda g, y, _x: partial(g, y > 0))
 
 def _decay(x: Any) -> Any:
     """e⁻|x|, for complex x the smaller one of e⁻ˣ and eˣ."""
-    return np.exp(np.where(np.real(x) > 0, -x, x) if np.iscomplexobj(x) else -np.abs(x))
+    if np.iscomplexobj(x):
+        return np.exp(np.where(np.real(x) > 0, -x, x))
+    size = np.abs(x)
+    in_place = type(size) is np.ndarray and size.dtype.kind == "f"
+    return np.exp(np.negative(size, size), size) if in_place else np.exp(-size)
 
 
 @primitive(elementwise=True)
@@ -43,7 +47,11 @@ def _bell(x: Any) -> Any:
     """1 / (2 cosh x/2)²: the slope of sigmoid, with all digits where y (1 − y) has none."""
     e = _decay(x)
     over = 1 + e
-    return e / over / over
+    if type(e) is not np.ndarray:
+        return e / over / over
+    e /= over
+    e /= over
+    return e
 
 
 @primitive(elementwise=True)
@@ -59,8 +67,15 @@ def sigmoid(x: Any) -> Any:
     >>> sigmoid(0.0)
     np.float64(0.5)
     """
-    e = _decay(x)
-    return np.where(np.real(x) >= 0, 1, e) / (1 + e)
+    with np.errstate(over="ignore"):
+        e = np.exp(-x)
+    if np.iscomplexobj(x) or np.max(e, initial=0) == np.inf:
+        e = _decay(x)
+        return np.where(np.real(x) >= 0, 1, e) / (1 + e)
+    if type(e) is not np.ndarray:
+        return 1 / (1 + e)
+    e += 1
+    return np.divide(1, e, e)
 
 
 def _log1pexp(x: Any) -> Any:

@@ -168,9 +168,13 @@ def _arctan_rule(g: Any, _y: Any, x: Any) -> Any:
     return g / root / root
 
 
-def _won(g: Any, x: Any, z: Any, won: Any) -> Any:
-    """ḡ where x has won over z, half of it where they tie, and a hole where it has lost."""
+def _won(g: Any, x: Any, z: Any, compare: Any, odd_one_loses: bool = False) -> Any:
+    """ḡ where x has won over z, half of it where they tie, and a hole where it has lost; a nan wins, or loses."""
+    won, lost = compare(x, z), compare(z, x)
+    if np.count_nonzero(won) + np.count_nonzero(lost) == np.size(won):  # neither ties nor nan
+        return partial(g, won)
     tie = np.equal(x, z)
+    won = won | tie | np.isnan(z if odd_one_loses else x)
     return partial(np.where(tie, g / 2, g) if np.any(tie) else g, won)
 
 
@@ -194,14 +198,14 @@ arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: g * _turn(x, z), 
 logaddexp   = elementwise(np.logaddexp,    lambda g, _y, x, z: g * _share(x, z),  lambda g, _y, x, z: g * _share(z, x))
 logaddexp2  = elementwise(np.logaddexp2,   lambda g, _y, x, z: g * _share(x, z, _logistic2),
                                                                                   lambda g, _y, x, z: g * _share(z, x, _logistic2))
-maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _won(g, x, z, np.greater_equal(x, z) | np.isnan(x)),
-                                                                                  lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x) | np.isnan(z)))
-minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z) | np.isnan(x)),
-                                                                                  lambda g, _y, x, z: _won(g, z, x, np.less_equal(z, x) | np.isnan(z)))
-fmax        = elementwise(np.fmax,         lambda g, _y, x, z: _won(g, x, z, np.greater_equal(x, z) | np.isnan(z)),
-                                                                                  lambda g, _y, x, z: _won(g, z, x, np.greater_equal(z, x) | np.isnan(x)))
-fmin        = elementwise(np.fmin,         lambda g, _y, x, z: _won(g, x, z, np.less_equal(x, z) | np.isnan(z)),
-                                                                                  lambda g, _y, x, z: _won(g, z, x, np.less_equal(z, x) | np.isnan(x)))
+maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _won(g, x, z, np.greater),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.greater))
+minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _won(g, x, z, np.less),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.less))
+fmax        = elementwise(np.fmax,         lambda g, _y, x, z: _won(g, x, z, np.greater, True),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.greater, True))
+fmin        = elementwise(np.fmin,         lambda g, _y, x, z: _won(g, x, z, np.less, True),
+                                                                                  lambda g, _y, x, z: _won(g, z, x, np.less, True))
 copysign    = elementwise(np.copysign,     lambda g, _y, x, z: signed(g * np.copysign(1, z), plain(x)),
                                                                                   lambda g, _y, _x, _z: None)
 nextafter   = elementwise(np.nextafter,    through,                               lambda g, _y, _x, _z: None)

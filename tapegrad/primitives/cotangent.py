@@ -122,13 +122,20 @@ def conform(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool = Fal
     return g if g.dtype == want else g.astype(want)
 
 
+def _any_to(support: Any, shape: tuple[int, ...]) -> Any:
+    """Where anything is true of what was broadcast from a shape."""
+    extra = support.ndim - len(shape)
+    axes = tuple([k for k in range(support.ndim) if k < extra or shape[k - extra] != support.shape[k]])
+    return np.logical_or.reduce(support, axes, keepdims=True).reshape(shape)
+
+
 def _conform_partial(g: Any, spec: Spec, name: str, argument: Any, broadcasts: bool) -> Any:
     if type(g) is not Partial:
         return conform(g, spec, name, argument, broadcasts)
     support, shape = g.support, np.shape(g.value)
     if shape != shape_of(spec):  # what was broadcast is summed over what it went to
-        counts = sum_to(np.broadcast_to(support, shape).astype(np.intp), shape_of(spec)) if broadcasts else 1
-        return partial(conform(filled(g), spec, name, argument, broadcasts), np.greater(counts, 0))
+        there = _any_to(np.broadcast_to(support, shape), shape_of(spec)) if broadcasts else True
+        return partial(conform(filled(g), spec, name, argument, broadcasts), there)
     value = conform(g.value, spec, name, argument)
     return g if value is g.value else Partial(value, support)
 

@@ -12,7 +12,7 @@ import numpy as np
 from .. import tree
 from ..errors import CotangentError, EscapedTracerError, MutationError, TreeError
 from ..frame import Frame
-from ..guard import duplicate
+from ..guard import COPIED, duplicate
 from ..lines import recorded_at
 from ..tape import Entry, escaped
 from ..tracer import FUNCTIONS, Blank, Spec, Tracer, alias, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
@@ -30,13 +30,13 @@ def enter(
     An error calls a leaf by the name that `fun` has for the argument.
     """
     scope = frame.scope
-    count, enter = scope.count, scope.tape.enter
+    count, complete = scope.count, scope.complete
     entered: list[Tracer] = []
     for leaf in leaves:
         kind = type(leaf)
-        if kind is np.ndarray and leaf.dtype.kind in "fc":
+        if kind is _ndarray and leaf.dtype.kind in "fc":
             spec: Any = leaf.shape, leaf.dtype
-            leaf = enter(leaf)
+            leaf = leaf.copy("K") if leaf.nbytes <= COPIED and leaf.flags.forc else scope.tape.enter(leaf)
         elif kind is float:
             spec = float
         elif kind is int:
@@ -52,7 +52,7 @@ def enter(
             spec = spec_of(leaf)
         else:
             raise refused(leaf, frame.name, *path_of(argument, k, len(entered), fun))
-        made = Tracer() if not scope.complete else tracer(None, 0, scope, spec)
+        made = Tracer() if not complete else tracer(None, 0, scope, spec)
         made._value = leaf
         made._index = i = next(count)
         made._scope = scope
