@@ -1,8 +1,9 @@
 """The caller's arrays that the tape keeps, and how they stay what they were.
 
-An array of up to 64 KB is copied. A larger one, with those that it is a view of, is locked until the transform has
-ended: who writes to it then gets NumPy's own error. Older views of a locked array can still be written through, and a
-pullback lives longer than its transform; so fingerprints are taken, and compared before the tape is read.
+An array of up to 64 KB is copied; of arguments, which may be many, no more than a megabyte in all. Other arrays, with
+those that they are views of, are locked until the transform has ended: who writes to one then gets NumPy's own error.
+Older views of a locked array can still be written through, and a pullback lives longer than its transform; so
+fingerprints are taken, and compared before the tape is read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from weakref import ref
 import numpy as np
 
 COPIED = 1 << 16  # bytes: arrays up to this size are copied
+_ROOM = 1 << 20  # bytes: of copies of arguments that are larger than `SMALL`
 SMALL = 1 << 13  # arrays above this size are copied once, as long as they stay the same
 _WHOLE = 1 << 18  # of arrays up to this size every byte counts in the fingerprint while they are locked
 _SOME = 1 << 10  # of larger ones, so many words of eight bytes
@@ -30,32 +32,36 @@ _ndarray = np.ndarray
 class Guard:
     """The arrays of the caller that one tape keeps."""
 
-    __slots__ = ("arrays", "chain", "copies", "many")
+    __slots__ = ("arrays", "chain", "copies", "many", "room")
 
     def __init__(self) -> None:
         self.arrays: dict[int, tuple[Any, int]] = {}  # by id: locked ones, with fingerprints
         self.chain: list[Any] = []  # these and what they are views of
         self.copies: dict[int, ref[Any]] = {}  # by id of the original
         self.many = 256
+        self.room = _ROOM
 
     def keep(self, a: Any) -> Any:
         """An array that is safe to keep: a copy, or the same, locked."""
-        if a.nbytes <= COPIED:
-            return self._copy(a)
-        return self.lock(a)
-
-    def _copy(self, a: Any) -> Any:
-        """A copy of an array, the same as the last time unless it has changed."""
+        if a.nbytes > COPIED:
+            return self.lock(a)
         found = self.copies.get(id(a))
         made = None if found is None else found()
         if made is not None and made.dtype == a.dtype and made.shape == a.shape and _are_same(made, a):
-            return made
+            return made  # the copy that was made the last time
         made = a.copy("K")
         self.copies[id(a)] = ref(made)
         if len(self.copies) > self.many:
             self.copies = {k: r for k, r in self.copies.items() if r() is not None}
             self.many = 2 * len(self.copies) + 256
         return made
+
+    def enter(self, a: Any) -> Any:
+        """The same of an argument of the outermost transform, which is to be laid out in memory as it was."""
+        if a.nbytes > min(COPIED, self.room):
+            return self.lock(a)
+        self.room -= a.nbytes
+        return duplicate(a)
 
     def lock(self, a: Any) -> Any:
         """Lock an array and what it is a view of, and remember what is in it."""

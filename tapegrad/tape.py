@@ -111,10 +111,10 @@ class Tape:
 
     def enter(self, a: Any) -> Any:
         """The same of an argument, which is to be laid out in memory as it was."""
-        if a.nbytes <= COPIED:
+        if a.nbytes <= (COPIED if self.frames[1:] else SMALL):
             return duplicate(a)
         self.guard = self.guard or Guard()
-        return self.guard.lock(a)
+        return self.guard.enter(a)
 
     def scope(self, mask: int) -> Scope:
         """The one scope of the running frames whose bits are in `mask`."""

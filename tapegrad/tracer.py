@@ -304,7 +304,7 @@ def blank(value: Any, scope: Scope) -> Tracer:
 
 def tracer(value: Any, index: int, scope: Scope, spec: Spec) -> Tracer:
     """A tracer of the class that its scope wants."""
-    made = kind_in(scope)()
+    made = kind_in(scope)() if scope.complete else Tracer()
     made._value = value
     made._index = index
     made._scope = scope

@@ -297,6 +297,29 @@ def test_two_threads_lock_the_same_array() -> None:
     assert not guard._locked
 
 
+def test_of_arguments_a_megabyte_is_copied() -> None:
+    """Many of them need no memory twice; those that are locked are known to change, and free afterwards."""
+    xs = [data(4096) + k for k in range(64)]
+    locked: list[int] = []
+
+    def f(xs: Any, change: bool = False) -> Any:
+        locked[:] = [k for k, x in enumerate(plain) if not x.flags.writeable]
+        if change:
+            plain[-1][3] = 0.0
+        return sum([np.sum(x * x) for x in xs])
+
+    plain = xs
+    with as_writable_as_before(*xs):
+        for got, x in zip(tg.grad(f)(xs), xs):
+            np.testing.assert_array_equal(got, 2 * x)
+        assert locked == [*range(32, 64)]
+        with pytest.raises(ValueError, match="read-only"):
+            tg.grad(f)(xs, True)
+    with as_writable_as_before(*xs):  # an inner transform copies, for a loop around it may change what it gets
+        tg.grad(lambda t: t * tg.value_and_grad(f)(xs)[0])(1.0)
+        assert not locked
+
+
 def test_a_pullback_that_is_dropped_leaves_nothing_locked() -> None:
     x = data(20_000)
     with as_writable_as_before(x):

@@ -61,7 +61,7 @@ def getitem(x: Tracer, index: Any) -> Any:
         index = own(index)
     at = x._index
     made = _pick(x, index)
-    if type(x) in _NOTED_HERE and type(made._value) is _ndarray:
+    if type(x) in _NOTED_HERE and type(made._value) is _ndarray and made._value.size:  # what is empty shares nothing
         if kind is slice or kind is int:
             note_part(made, x, (_get, (index,)), at)
         elif made._value.base is not None:

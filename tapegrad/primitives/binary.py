@@ -70,7 +70,10 @@ def binary(
         if x_shown:
             y, x = Placeholder(spec) if x_shown[0] else y, Placeholder(sp) if x_shown[1] else x
         try:
-            r = scaled(rule_x, z, g, y, x, z) if scales and (type(z) is _ndarray or not z) else rule_x(g, y, x, z)
+            if not scales:
+                r = rule_x(g, y, x, z)
+            else:
+                r = g * z if type(z) is not _ndarray and z else scaled(rule_x, z, g, y, x, z)
         except ArithmeticError:
             r = again(rule_x, g, y, x, z)
         t = type(r)
@@ -86,7 +89,10 @@ def binary(
         if z_shown:
             y, z = Placeholder(spec) if z_shown[0] else y, Placeholder(sp) if z_shown[2] else z
         try:
-            r = scaled(rule_z, x, g, y, x, z) if scales and (type(x) is _ndarray or not x) else rule_z(g, y, x, z)
+            if not scales:
+                r = rule_z(g, y, x, z)
+            else:
+                r = g * x if type(x) is not _ndarray and x else scaled(rule_z, x, g, y, x, z)
         except ArithmeticError:
             r = again(rule_z, g, y, x, z)
         t = type(r)
@@ -103,7 +109,7 @@ def binary(
             y = Placeholder(spec) if b_shown[0] else y
             x, z = Placeholder(sp) if b_shown[1] else x, Placeholder(sq) if b_shown[2] else z
         try:
-            r = g if same_x else rule_x(g, y, x, z)
+            r = g * z if scales else g if same_x else rule_x(g, y, x, z)  # a product's rule without the call
         except ArithmeticError:
             r = again(rule_x, g, y, x, z)
         t = type(r)
@@ -118,7 +124,7 @@ def binary(
             c = cots[p]
             cots[p] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)
         try:
-            r = g if same_z else rule_z(g, y, x, z)
+            r = g * x if scales else g if same_z else rule_z(g, y, x, z)
         except ArithmeticError:
             r = again(rule_z, g, y, x, z)
         t = type(r)

@@ -12,7 +12,7 @@ import numpy as np
 from .. import tree
 from ..errors import CotangentError, EscapedTracerError, MutationError, TreeError
 from ..frame import Frame
-from ..guard import COPIED, duplicate
+from ..guard import SMALL, duplicate
 from ..lines import recorded_at
 from ..tape import Entry, escaped
 from ..tracer import FUNCTIONS, Blank, Spec, Tracer, alias, dtype_of, is_inexact, plain, shape_of, spec_of, tracer
@@ -36,7 +36,7 @@ def enter(
         kind = type(leaf)
         if kind is _ndarray and leaf.dtype.kind in "fc":
             spec: Any = leaf.shape, leaf.dtype
-            leaf = leaf.copy("K") if leaf.nbytes <= COPIED and leaf.flags.forc else scope.tape.enter(leaf)
+            leaf = leaf.copy("K") if leaf.nbytes <= SMALL and leaf.flags.forc else scope.tape.enter(leaf)
         elif kind is float:
             spec = float
         elif kind is int:

@@ -494,3 +494,19 @@ def test_into_a_plain_array() -> None:
     assert isinstance(cause, AssignmentError)
     assert str(cause).startswith("z[index] = x of a plain array z and a traced value x\n")
     assert "hint: make z from a traced array, by numpy.zeros_like(x, shape=...)" in str(cause)
+
+
+@pytest.mark.parametrize("x", [np.array(-0.3), np.array([0.5]), np.zeros(0)], ids=np.shape)
+def test_parts_without_elements(x: Any) -> None:
+    """They share memory with nothing, so writing to them changes nothing."""
+
+    def f(x: Any) -> Any:
+        a = x.reshape(-1)
+        a[1:] += a[:-1] if a.size else 0.0
+        empty = a[2:]
+        empty *= 2.0
+        a[:0] = 7.0
+        return np.sum(a * a)
+
+    np.testing.assert_array_equal(tg.grad(f)(x), 2 * x)
+    np.testing.assert_array_equal(tg.jvp(f, (x,), (np.ones_like(x),))[1], np.sum(2 * x))
