@@ -50,6 +50,7 @@ class Recording:
     ) -> None:
         self.aux: Any = None
         self.seals: list[tuple[Any, int, Entry, Any]] = []
+        self.last: frozenset[int] | None = None  # writes, once they are looked for
         self.frame = frame = Frame(name, complete=complete)
         call = list(args)
         try:
@@ -102,7 +103,9 @@ class Recording:
 
     def forth(self, tangents: dict[int, Any]) -> list[Any]:
         """The tangents of the leaves of the output, from those of the arguments by index, which it uses up."""
-        notes = forward.read(self.frame, self.entries, tangents)
+        if self.last is None:
+            self.last = forward.last_writes(self.entries, self.outputs)
+        notes = forward.read(self.frame, self.entries, tangents, self.last)
         made = {k: None if index is None else tangents.get(index) for k, (index, _) in enumerate(self.outputs)}
         tangents.clear()
         results = _collect_tangents(self.leaves, made)

@@ -19,7 +19,7 @@ from ..errors import AssignmentError
 from ..guard import duplicate
 from ..primitives.cotangent import conform
 from ..primitives.definition import Definition
-from ..primitives.forms import HOLED, PULL, PUSH
+from ..primitives.forms import HOLED, PULL, PUSH, WRITES, View, form
 from ..primitives.general import make_form, make_record
 from ..primitives.partial import Partial, filled, partial, settled
 from ..primitives.rules import Placeholder
@@ -191,9 +191,20 @@ def _write(x: Any, value: Any, path: Path, index: Any) -> Any:
     return made
 
 
+def _parts(e: Entry) -> tuple[Spec, Path, Any, Any]:
+    """Spec, path, index and edges of either form."""
+    return e[3:7] if e[2] == _quick else (e[3], *e[5][2:], e[7])
+
+
+def _view(e: Entry) -> View:
+    _, path, index, edges = _parts(e)
+    value = Placeholder(edges[-1][5]) if edges[-1][0] else None
+    return None, (None, value, path, index), {}, edges, None
+
+
 def _pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
     """x̄ is ḡ with a hole at the index, and v̄ what stood there."""
-    _, _, _, spec, _, (_, _, path, index), _, edges, _ = e
+    spec, path, index, edges = _parts(e)
     elements = g.parts if type(g) is Partial and type(g.parts) is Elements else Elements(spec, g)
     taken = elements.take(path, index)
     for key, _, _, parent, mask, sp in edges:
@@ -205,7 +216,7 @@ def _pull(g: Any, e: Entry, cots: Any, bit: int) -> None:
 
 def _push(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
     """ẏ is ẋ with v̇ at the index; in place, where nobody can ask for ẋ any more."""
-    _, _, _, spec, _, (_, _, path, index), _, edges, _ = e
+    spec, path, index, edges = _parts(e)
     t: Any = None
     s: Any = None
     for edge in edges:
@@ -214,7 +225,8 @@ def _push(e: Entry, bit: int, tangent: Callable[[int], Any]) -> Any:
                 s = tangent(edge[3])
             else:
                 t = tangent(edge[3])
-                if type(edge[3]) is Index and getrefcount(edge[3]) <= _HELD and type(t) is Partial:
+                alone = type(edge[3]) is Index and getrefcount(edge[3]) <= _HELD  # nor can its tangent be asked for
+                if type(t) is Partial and (alone or getrefcount(t) <= _HELD):
                     t = t.parts or t
     if t is None and s is None:
         return None
@@ -228,7 +240,10 @@ _definition.add(0, lambda g, _y, _x, _value, path, index: _by_rule(g, path, inde
 _definition.add(1, lambda g, _y, _x, _value, path, index: _by_rule(g, path, index)[1])
 _number = make_form(_definition)
 PULL[_number], PUSH[_number] = _pull, _push
-HOLED.add(_number)
+# of an array that was changed in place: (index, mask, form, spec, path, index of elements, edges), nothing is kept
+_quick = form("assignment", _pull, lambda e, scopes: e, _definition, _view, _push)
+HOLED.update((_number, _quick))
+WRITES.update((_number, _quick))
 _definition.record = _definition.call = write = make_record(_definition, _number, _write)
 
 
@@ -317,11 +332,10 @@ def _assign(root: Any, path: Path, index: Any, value: Any) -> None:
             edges = ((0, 0, 0, root._index, root._scope.mask, spec),)
         if traced:
             edges += ((1, 0, 0, value._index, value._scope.mask, value._spec),)
-        value = Placeholder(value._spec) if traced else None
         become(root, Changing)
         try:
             root._index, root._scope = i, scope
-            scope.record((i, scope.mask, _number, spec, None, (None, value, path, index), {}, edges, None))
+            scope.record((i, scope.mask, _quick, spec, path, index, edges))
         finally:
             become(root, kind_in(scope))
         return

@@ -39,6 +39,7 @@ PUSH: list[Push | None] = []
 # of what stands for a stretch of the tape: the entries of that, and the indices of its outputs there
 UNFOLD: dict[int, Callable[[Entry], tuple[list[Entry], list[int]]]] = {}
 HOLED: set[int] = set()  # the forms that take cotangents with holes through by themselves
+WRITES: set[int] = set()  # those that change the tangent of their first parent in place, where nobody else has it
 NAMES: list[str] = []
 DEFINITIONS: list[Definition | None] = []
 

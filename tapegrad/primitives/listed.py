@@ -66,9 +66,9 @@ def listed(definition: Definition, otherwise: Callable[..., Any]) -> Callable[..
             return otherwise(arrays, *settings, **named)
         s = None
         plain: list[Any] = []
-        places: tuple[int, ...] = ()
-        parents: tuple[int, ...] = ()
-        specs: tuple[Any, ...] = ()
+        places: list[int] = []
+        parents: list[int] = []
+        specs: list[Any] = []
         for k, a in enumerate(arrays):
             t = type(a)
             if t is Tracer:
@@ -77,15 +77,15 @@ def listed(definition: Definition, otherwise: Callable[..., Any]) -> Callable[..
                 elif a._scope is not s:
                     return otherwise(arrays, *settings, **named)
                 plain.append(a._value)
-                places += (k,)
-                parents += (a._index,)
-                specs += (a._spec,)
+                places.append(k)
+                parents.append(a._index)
+                specs.append(a._spec)
             else:
                 spec: Any = (a.shape, a.dtype) if t is _ndarray else _spec(t)
                 if spec is None or (t is _ndarray and a.dtype.kind not in "fciub"):
                     return otherwise(arrays, *settings, **named)
                 plain.append(a)
-                specs += (spec,)
+                specs.append(spec)
         if s is None:
             return otherwise(arrays, *settings, **named)
         if settings or named or not alone:
@@ -103,7 +103,7 @@ def listed(definition: Definition, otherwise: Callable[..., Any]) -> Callable[..
         made._scope = s
         made._index = i = next(s.count)
         made._spec = spec = y.shape, y.dtype
-        s.record((i, s.mask, quick, spec, places, parents, specs, settings))
+        s.record((i, s.mask, quick, spec, tuple(places), tuple(parents), tuple(specs), settings))
         return made
 
     return call

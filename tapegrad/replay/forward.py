@@ -22,7 +22,7 @@ from ..frame import Frame, Outer
 from ..lines import debugging
 from ..primitives.cotangent import conform, reduced_axes, stretch, zero
 from ..primitives.definition import Definition
-from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, scaled
+from ..primitives.forms import DEFINITIONS, LIFT, NAMES, PUSH, UNFOLD, VIEW, WRITES, scaled
 from ..primitives.general import apply_all, apply_one, apply_rule, leaves_of
 from ..primitives.notes import NOTES, Notes, noting
 from ..primitives.partial import Partial, filled, partial, settled, unhurt, within
@@ -69,16 +69,16 @@ def watching(frame: Frame) -> Watch:
     return watch
 
 
-def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> Notes:
+def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any], last: frozenset[int] = frozenset()) -> Notes:
     """Go through the entries from the start; `tangents`, by index, has those of the inputs, and gets the others.
 
-    Returns what it noticed.
+    `last` is what `last_writes` finds. Returns what it noticed.
     """
     notes: Notes = []
     token = NOTES.set(notes)
     try:
         with noting(notes):
-            _read(entries, tangents, frame, Outer(frame))
+            _read(entries, tangents, frame, Outer(frame), last)
     except Exception as error:
         error.add_note(f"tapegrad: on the way forward through the tape of {frame.name}")
         raise
@@ -87,7 +87,27 @@ def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any]) -> No
     return notes
 
 
-def _read(entries: Sequence[Entry], tangents: dict[int, Any], frame: Frame, scopes: Outer) -> None:
+def last_writes(entries: Sequence[Entry], outputs: Sequence[tuple[int | None, Any]]) -> frozenset[int]:
+    """The writes to arrays that nobody reads afterwards as they were, by index, so that n of them cost n."""
+    if WRITES.isdisjoint([e[2] for e in entries]) or not UNFOLD.keys().isdisjoint([e[2] for e in entries]):
+        return frozenset()
+    final: dict[int, int] = {}
+    for e in entries:
+        for parent in [edge[3] for edge in VIEW[e[2]](e)[3]] if DEFINITIONS[e[2]] is not None else e[4:5]:
+            final[parent] = e[0]
+    kept = {index for index, _ in outputs}
+    found = []
+    for e in entries:
+        if e[2] in WRITES:
+            array, *value = [edge[3] for edge in VIEW[e[2]](e)[3]]
+            if final[array] == e[0] and array not in value and array not in kept:
+                found.append(e[0])
+    return frozenset(found)
+
+
+def _read(
+    entries: Sequence[Entry], tangents: dict[int, Any], frame: Frame, scopes: Outer, last: frozenset[int] = frozenset()
+) -> None:
     bit, debug = frame.bit, debugging.get() or frame.tape.debug
     outer, tangent = bit - 1, tangents.get
     for e in entries:
@@ -100,13 +120,22 @@ def _read(entries: Sequence[Entry], tangents: dict[int, Any], frame: Frame, scop
                 if e[1] & outer:
                     e = LIFT[e[2]](e, scopes)
                 quick = PUSH[e[2]]
-                t = NotImplemented if quick is None else quick(e, bit, tangent)
+                if e[0] in last:
+                    assert quick is not None
+                    t = quick(e, bit, _taking(tangents, VIEW[e[2]](e)[3][0][3]))
+                else:
+                    t = NotImplemented if quick is None else quick(e, bit, tangent)
                 if t is NotImplemented:
                     t = push(e, bit, tangent)
             if t is not None:
                 if debug is not None:
                     debug.pushed(e, t, frame)
                 tangents[e[0]] = t
+
+
+def _taking(tangents: dict[int, Any], parent: int) -> Tangent:
+    """The tangents by index, of which that of the parent is given away."""
+    return lambda index: tangents.pop(index, None) if index == parent else tangents.get(index)
 
 
 def push(e: Entry, bit: int, tangent: Tangent) -> Any:

@@ -1,250 +1,160 @@
-"""What a gradient costs beside the same written by hand in NumPy, and beside other libraries.
+"""What derivatives cost beside the same written by hand in NumPy, and beside other libraries: one table.
 
-    python tests/benchmarks/compare.py [workload ...] [--seconds S] [--million]
+    python tests/benchmarks/compare.py [workload ...] [--seconds S] [--patience S] [--markdown]
 
-Libraries that are not installed are left out. Before anything is timed, values and gradients are compared.
-All contenders take turns within one run, so that a machine that is slow for a while is slow for all of
-them; a figure is the median over the turns of (time / time by hand in the same turn), in brackets the
-ratio of the fastest turns. The last row tells microseconds. NumPy and PyTorch get as many threads as
-OMP_NUM_THREADS says, else one.
+Libraries that are not installed are left out. All contenders take turns within one run, so that a machine that is slow
+for a while is slow for all of them; a figure is the median over the turns of (time / time by hand in the same turn),
+in brackets the ratio of the fastest turns. Before anything is timed, the numbers are compared: "wrong" are those that
+differ from the derivative by hand, "–" is what a library cannot do or raises in, "> 20 s" a first call that was not
+waited for any longer. Of JAX's jit the time does not contain the compilation, which is told below the table. The peak
+of memory is told of those whose arrays are NumPy's. There is one thread, but for NumPy and PyTorch as many as
+OMP_NUM_THREADS says.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import importlib
 import os
 import platform
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from time import perf_counter
-from types import CodeType, FunctionType, SimpleNamespace
-from typing import Any
 
 if __name__ == "__main__":  # the checkout's library, and one thread: both must be settled before NumPy is loaded
     sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
     _threads = os.environ.setdefault("OMP_NUM_THREADS", "1")
     for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(_variable, _threads)
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import numpy
-from workloads import WORKLOADS, Workload, chain
+from contenders import CONTENDERS, HAND, installed
+from footprint import dense_layers, import_times, peak, tanh_layers
+from timing import Field, qualify, ratio, take_turns
+from workload import Workload
+from workloads import WORKLOADS
 
 import tapegrad
 
-Run = Callable[[], Any]
-TURN = 2e-3  # seconds that a contender runs, at least, when it is its turn
-LENGTHS = (200, 2_000, 20_000, 200_000)  # rounds of five operations, of the long chain
-HAND = "NumPy"
+OURS = ("tapegrad", "tapegrad.numpy")
+NETWORK = "large"
+EXTRAS = ("memory", "import")
 
 
-# contenders: each makes, for a workload, the function of no arguments that is timed; None for what it cannot do
+@dataclass
+class Table:
+    """The rows so far, a title and a cell a contender; and what is said below them."""
+
+    markdown: bool = False
+    seconds: float = 8.0
+    patience: float = 20.0
+    rows: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    doors: dict[str, str] = field(default_factory=dict)
+    compilations: dict[str, str] = field(default_factory=dict)
+    failed: bool = False
+
+    def add(self, title: str, cells: dict[str, str]) -> None:
+        self.rows.append((title, cells))
+        said = ", ".join([f"{name} {cell}" for name, cell in cells.items()])
+        print(f"... {title}: {said}", file=sys.stderr, flush=True)
+
+    def qualify(self, work: Workload, names: list[str] | None = None, key: str = "") -> Field:
+        found = qualify(work, self.patience, names, key)
+        for name, reason in found.reasons.items():
+            print(f"{work.title}: {name}: {reason}", file=sys.stderr, flush=True)
+            self.failed |= name in OURS and found.verdicts[name] != ">"
+        return found
+
+    def time(self, key: str, work: Workload) -> None:
+        found = self.qualify(work, key=key)
+        turns = take_turns(found, self.seconds)
+        cells = {}
+        for name in found.runs:
+            seconds = [turn[name] for turn in turns if name in turn]
+            if name == HAND or work.call:
+                cells[name] = self.figures(statistics.median(seconds), min(seconds), duration)
+            else:
+                cells[name] = self.figures(*ratio(turns, name), figure)
+        self.add(work.title, cells | self.said(found))
+        if found.runs.keys() >= {*OURS}:
+            self.doors[key] = f"{ratio(turns, *OURS)[0]:.2f}"
+        for name, contender in CONTENDERS.items():
+            if contender.compiles and name in found.firsts:
+                self.compilations[key] = duration(found.firsts[name])
+            elif contender.compiles and found.verdicts.get(name) == ">":
+                self.compilations[key] = f"> {self.patience:g} s"
+
+    def said(self, found: Field) -> dict[str, str]:
+        """Of who is not timed: the time that was waited for a first call, which may have gone to compiling."""
+        return {name: f"> {self.patience:g} s" if said == ">" else said for name, said in found.verdicts.items()}
+
+    def weigh(self, work: Workload) -> None:
+        found = self.qualify(work, [name for name in installed() if CONTENDERS[name].arrays])
+        bytes_of = {name: peak(run) for name, run in found.runs.items()}
+        cells = {name: f"{most / bytes_of[HAND]:.2f}" for name, most in bytes_of.items()}
+        self.add(work.title, self.said(found) | cells | {HAND: f"{figure(bytes_of[HAND] / 1e6)} MB"})
+
+    def imports(self) -> None:
+        self.add("import, beside NumPy's own", {name: duration(s) for name, s in import_times().items()})
+
+    def figures(self, median: float, best: float, text: Callable[[float], str]) -> str:
+        return text(median) if self.markdown else f"{text(median)} ({text(best)})"
+
+    def __str__(self) -> str:
+        names = [name for name in CONTENDERS if any(cells.get(name, "–") != "–" for _, cells in self.rows)]
+        head = ["", *[f"{name} by hand" if name == HAND else name for name in names]]
+        rows = [head, *[[title, *[cells.get(name, "–") for name in names]] for title, cells in self.rows]]
+        lines = [in_markdown(rows) if self.markdown else in_columns(rows)]
+        if self.doors:
+            said = ", ".join(f"{key} {text}" for key, text in self.doors.items())
+            lines.append(f"tapegrad on plain NumPy beside tapegrad.numpy, in the same turns: {said}")
+        if self.compilations:
+            said = ", ".join(f"{key} {text}" for key, text in self.compilations.items())
+            lines.append(f"JAX jit's first call, which compiles: {said}")
+        return "\n\n".join(lines)
 
 
-def by_hand(work: Workload) -> Run:
-    f, args = work.by_hand, work.args
-    return lambda: f(*args)
+def in_columns(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def tapegrad_plain(work: Workload) -> Run:
-    """Code that imports NumPy, as it stands."""
-    return _functional(tapegrad, numpy, work)
+def in_markdown(rows: list[list[str]]) -> str:
+    head, *others = [f"| {' | '.join(row).strip()} |" for row in rows]
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *others])
 
 
-def tapegrad_names(work: Workload) -> Run:
-    """The same code with `import tapegrad.numpy as np`, and functions of `tapegrad.nn`."""
-    names = {name: getattr(tapegrad.numpy, name) for name in tapegrad.numpy.__all__}
-    return _functional(tapegrad, SimpleNamespace(**names, log_softmax=tapegrad.nn.log_softmax), work)
+def figure(x: float) -> str:
+    """Two digits, and no more zeros than it takes."""
+    digits, exponent = f"{x:.1e}".split("e")
+    return f"{float(digits) * 10 ** int(exponent):,.{max(0, 1 - int(exponent))}f}"
 
 
-def _functional(library: Any, np: Any, work: Workload) -> Run:
-    transform = library.value_and_grad if work.value else library.grad
-    f, args = transform(work.make(np)), work.args
-    return lambda: f(*args)
-
-
-def autograd(work: Workload) -> Run:
-    return _functional(importlib.import_module("autograd"), importlib.import_module("autograd.numpy"), work)
-
-
-def pytorch(work: Workload) -> Run:
-    torch: Any = importlib.import_module("torch")
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    leaves: list[Any] = []
-
-    def tensors(x: Any) -> Any:
-        if isinstance(x, dict):
-            return {key: tensors(part) for key, part in x.items()}
-        if isinstance(x, (list, tuple)):
-            return type(x)([tensors(part) for part in x])
-        made = torch.tensor(x, dtype=torch.float64) if isinstance(x, float) else torch.from_numpy(x)
-        leaves.append(made)
-        return made
-
-    wanted = tensors(work.args[0])
-    by = [leaf.requires_grad_() for leaf in leaves]
-    others = [tensors(x) for x in work.args[1:]]
-    f = work.make(torch)
-
-    def run() -> Any:
-        value = f(wanted, *others)
-        gradient = torch.autograd.grad(value, by)
-        return (value, gradient) if work.value else gradient
-
-    return run
-
-
-def micrograd(work: Workload) -> Run | None:
-    """Scalars only, and a backward that calls itself, so Python has to allow the depth."""
-    value_of = importlib.import_module("micrograd.engine").Value
-    if not work.scalar:
-        return None
-    f = work.make(None)
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))
-
-    def run() -> Any:
-        x = value_of(work.args[0])
-        y = f(x)
-        y.backward()
-        return (y.data, x.grad) if work.value else x.grad
-
-    return run
-
-
-CONTENDERS: dict[str, Callable[[Workload], Run | None]] = {
-    HAND: by_hand,
-    "tapegrad": tapegrad_plain,
-    "tapegrad.numpy": tapegrad_names,
-    "autograd": autograd,
-    "PyTorch": pytorch,
-    "micrograd": micrograd,
-}
-
-
-def contenders(work: Workload) -> dict[str, Run]:
-    """Those that are installed and can do this workload."""
-    found = {}
-    for name, make in CONTENDERS.items():
-        try:
-            run = make(replace(work, make=_own(work.make)))
-        except ImportError:
-            continue
-        if run is not None:
-            found[name] = run
-    return found
-
-
-def _own(function: FunctionType) -> FunctionType:
-    """The function with bytecode of its own, for the interpreter fits bytecode to the types that it meets there."""
-
-    def copy(code: CodeType) -> CodeType:
-        return code.replace(co_consts=tuple([copy(c) if isinstance(c, CodeType) else c for c in code.co_consts]))
-
-    return FunctionType(copy(function.__code__), function.__globals__, function.__name__, function.__defaults__)
-
-
-# what they give
-
-
-def numbers(result: Any) -> list[Any]:
-    """A result as a list of arrays, in an order that all libraries share."""
-    if isinstance(result, dict):
-        return [array for part in result.values() for array in numbers(part)]
-    if isinstance(result, (list, tuple)):
-        return [array for part in result for array in numbers(part)]
-    return [numpy.asarray(result.detach() if hasattr(result, "detach") else result)]
-
-
-def check(work: Workload, runs: dict[str, Run]) -> None:
-    """Raise AssertionError unless all give the same value and the same gradient."""
-    expected = numbers(runs[HAND]())
-    for name, run in runs.items():
-        given = numbers(run())
-        assert len(given) == len(expected), f"{work.title}: {name} gave {len(given)} arrays, not {len(expected)}"
-        for k, (a, b) in enumerate(zip(given, expected)):
-            single = b.dtype == numpy.float32
-            numpy.testing.assert_allclose(
-                a, b, rtol=2e-4 if single else 1e-9, atol=1e-6 if single else 1e-14,
-                err_msg=f"{work.title}: result {k} of {name}, and by hand",
-            )  # fmt: skip
-
-
-# how long they take
-
-
-def measure(runs: dict[str, Run], seconds: float) -> dict[str, list[float]]:
-    """Seconds a call, of each contender in each turn."""
-    repeats = {name: max(1, round(TURN / _best(run))) for name, run in runs.items()}
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    order = list(runs)
-    gc.collect()
-    gc.freeze()
-    end = perf_counter() + seconds
-    while perf_counter() < end or len(taken[HAND]) < 5:
-        for name in order:
-            run, n = runs[name], range(repeats[name])
-            if len(n) > 1:
-                run()  # finds the caches as the one before it left them
-            start = perf_counter()
-            for _ in n:
-                run()
-            taken[name].append((perf_counter() - start) / len(n))
-        order.append(order.pop(0))
-    gc.unfreeze()
-    return taken
-
-
-def _best(run: Run, times: int = 5) -> float:
-    best = float("inf")
-    for _ in range(times):
-        start = perf_counter()
-        run()
-        best = min(best, perf_counter() - start)
-    return best
-
-
-def cell(work: Workload, mine: list[float], hand: list[float]) -> str:
-    """Median, and best in brackets: of the time by hand, or in microseconds."""
-    if work.call:
-        return f"{_figure(1e6 * statistics.median(mine))} ({_figure(1e6 * min(mine))}) µs"
-    ratio = statistics.median([a / b for a, b in zip(mine, hand)])
-    return f"{_figure(ratio)} ({_figure(min(mine) / min(hand))})"
-
-
-def _figure(x: float) -> str:
-    return f"{x:.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"
-
-
-def million() -> str:
-    """Whether the time of a chain grows as its length: the price of an operation at a thousand and at a million."""
-    lines = ["", "a long chain, tapegrad, forward and backward:"]
-    for rounds in LENGTHS:
-        f = tapegrad.grad(chain(numpy, rounds))
-        best = _best(lambda: f(0.7), 3 if rounds > 2_000 else 20)
-        lines.append(f"{5 * rounds:>10,} operations {best:9.4f} s {1e6 * best / (5 * rounds):6.3f} µs an operation")
-    return "\n".join(lines)
-
-
-# what is printed
+def duration(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{figure(seconds / size)} {unit}"
+    return f"{figure(seconds * 1e6)} µs"
 
 
 def machine() -> str:
-    versions = [f"Python {platform.python_version()}", f"NumPy {numpy.__version__}", f"tapegrad {tapegrad.__version__}"]
-    for title, package in (("autograd", "autograd"), ("PyTorch", "torch"), ("micrograd", "micrograd")):
-        try:
-            versions.append(f"{title} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            versions.append(f"no {title}")
+    versions = [f"Python {platform.python_version()}"]
+    for name, contender in CONTENDERS.items():
+        if contender.package == "tapegrad":
+            version = tapegrad.__version__
+        else:
+            version = metadata.version(contender.package) if name in installed() else ""
+        if name not in ("tapegrad.numpy", "JAX jit"):
+            versions.append(f"{name} {version}" if version else f"no {name}")
     threads = os.environ.get("OMP_NUM_THREADS", "1")
-    return f"{_processor()}, {os.cpu_count()} cores; threads: {threads}\n{', '.join(versions)}"
+    return f"{processor()}, {os.cpu_count()} cores; threads: {threads}\n{', '.join(versions)}"
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -252,39 +162,31 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def table(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workload", nargs="*", help=f"of {', '.join(WORKLOADS)}; all of them if none is named")
-    parser.add_argument("--seconds", type=float, default=10.0, help="time for each workload (default: 10)")
-    parser.add_argument("--million", action="store_true", help="a chain of a million operations, too")
+    known = [*WORKLOADS, *EXTRAS]
+    parser.add_argument("workload", nargs="*", help=f"of {', '.join(known)}; all of them if none is named")
+    parser.add_argument("--seconds", type=float, default=8.0, help="time for each workload (default: 8)")
+    parser.add_argument("--patience", type=float, default=20.0, help="time for a first call (default: 20)")
+    parser.add_argument("--markdown", action="store_true", help="medians alone, for the README")
     options = parser.parse_args()
-    unknown = [name for name in options.workload if name not in WORKLOADS]
-    if unknown:
-        parser.error(f"no workload is called {unknown[0]!r}: choose from {', '.join(WORKLOADS)}")
+    if unknown := [name for name in options.workload if name not in known]:
+        parser.error(f"no workload is called {unknown[0]!r}: choose from {', '.join(known)}")
     print(machine(), "\n", flush=True)
-    others = [name for name in CONTENDERS if name != HAND]
-    rows = []
-    for work in [WORKLOADS[name] for name in options.workload or WORKLOADS]:
-        print(f"... {work.title}", file=sys.stderr, flush=True)
-        runs = contenders(work)
-        check(work, runs)
-        taken = measure(runs, options.seconds)
-        hand = taken[HAND]
-        row = [work.title, f"{_figure(1e6 * statistics.median(hand))} ({_figure(1e6 * min(hand))}) µs"]
-        rows.append(row + [cell(work, taken[name], hand) if name in taken else "-" for name in others])
-    head = ["", f"{HAND} by hand = 1", *others]
-    keep = [k for k in range(len(head)) if k < 2 or any(row[k] != "-" for row in rows)]
-    print(table([[row[k] for k in keep] for row in [head, *rows]]))
-    print("\nmedian, and the best in brackets; values and gradients were found equal before")
-    if options.million:
-        print(million())
+    table = Table(options.markdown, options.seconds, options.patience)
+    for key in options.workload or known:
+        if key == "memory":
+            for work in (tanh_layers(), dense_layers()):
+                table.weigh(work)
+            network = WORKLOADS[NETWORK]
+            table.weigh(Workload(f"peak memory: {network.title}", network.make, network.by_hand, network.args))
+        elif key == "import":
+            table.imports()
+        else:
+            table.time(key, WORKLOADS[key])
+    print(table)
+    return int(table.failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
