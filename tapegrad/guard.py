@@ -1,6 +1,6 @@
 """The caller's arrays that the tape keeps, and how they stay what they were.
 
-An array of up to 64 KB is copied; of arguments, which may be many, no more than a megabyte in all. Other arrays, with
+An array of up to 64 KB is copied; of arguments, which may be many, no more than 256 KB in all. Other arrays, with
 those that they are views of, are locked until the transform has ended: who writes to one then gets NumPy's own error.
 Older views of a locked array can still be written through, and a pullback lives longer than its transform; so
 fingerprints are taken, and compared before the tape is read.
@@ -18,7 +18,7 @@ from weakref import ref
 import numpy as np
 
 COPIED = 1 << 16  # bytes: arrays up to this size are copied
-_ROOM = 1 << 20  # bytes: of copies of arguments that are larger than `SMALL`
+_ROOM = 1 << 18  # bytes: of copies of arguments that are larger than `SMALL`
 SMALL = 1 << 13  # arrays above this size are copied once, as long as they stay the same
 _WHOLE = 1 << 18  # of arrays up to this size every byte counts in the fingerprint while they are locked
 _SOME = 1 << 10  # of larger ones, so many words of eight bytes

@@ -297,7 +297,7 @@ def test_two_threads_lock_the_same_array() -> None:
     assert not guard._locked
 
 
-def test_of_arguments_a_megabyte_is_copied() -> None:
+def test_of_arguments_a_quarter_of_a_megabyte_is_copied() -> None:
     """Many of them need no memory twice; those that are locked are known to change, and free afterwards."""
     xs = [data(4096) + k for k in range(64)]
     locked: list[int] = []
@@ -312,7 +312,7 @@ def test_of_arguments_a_megabyte_is_copied() -> None:
     with as_writable_as_before(*xs):
         for got, x in zip(tg.grad(f)(xs), xs):
             np.testing.assert_array_equal(got, 2 * x)
-        assert locked == [*range(32, 64)]
+        assert locked == [*range(8, 64)]
         with pytest.raises(ValueError, match="read-only"):
             tg.grad(f)(xs, True)
     with as_writable_as_before(*xs):  # an inner transform copies, for a loop around it may change what it gets

@@ -32,7 +32,7 @@ if __name__ == "__main__":  # the checkout's library, and one thread: both must 
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from contenders import CONTENDERS, HAND, installed
-from footprint import dense_layers, import_times, peak, tanh_layers
+from footprint import checkpointed_layers, dense_layers, import_times, peak, tanh_layers
 from timing import Field, qualify, ratio, take_turns
 from workload import Workload
 from workloads import WORKLOADS
@@ -176,7 +176,7 @@ def main() -> int:
     table = Table(options.markdown, options.seconds, options.patience)
     for key in options.workload or known:
         if key == "memory":
-            for work in (tanh_layers(), dense_layers()):
+            for work in (tanh_layers(), dense_layers(), checkpointed_layers()):
                 table.weigh(work)
             network = WORKLOADS[NETWORK]
             table.weigh(Workload(f"peak memory: {network.title}", network.make, network.by_hand, network.args))

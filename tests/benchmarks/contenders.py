@@ -206,9 +206,9 @@ def installed() -> list[str]:
     return [name for name, one in CONTENDERS.items() if importlib.util.find_spec(one.package)]
 
 
-def python(*arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
-    """A new interpreter that finds the modules that this one does."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+def python(*arguments: str, stderr: int | None = None, **variables: str) -> subprocess.Popen[str]:
+    """A new interpreter that finds the modules that this one does, with variables of its own."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **variables}
     return subprocess.Popen(
         [sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
     )

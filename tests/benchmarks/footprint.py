@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import statistics
 import tracemalloc
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy
 from contenders import CONTENDERS, HAND, Run, installed, python
 from workload import Workload
+
+import tapegrad
 
 
 def peak(run: Run) -> int:
@@ -84,6 +87,29 @@ def dense_layers(count: int = 200, batch: int = 256, width: int = 64) -> Workloa
     return Workload(title, make, by_hand, (layers, draw(size=(batch, width))), "grad")
 
 
+def checkpointed_layers(groups: int = 10, count: int = 10, size: int = 100_000) -> Workload:
+    """The layers of `tanh_layers`, of which a library that can may keep one in ten; the others keep all."""
+    plain = tanh_layers(groups * count, size)
+
+    def make(_np: Any) -> Any:
+        @tapegrad.checkpoint
+        def group(x: Any) -> Any:
+            for _ in range(count):
+                x = numpy.tanh(x * 1.01)
+            return x
+
+        def loss(x: Any) -> Any:
+            for _ in range(groups):
+                x = group(x)
+            return numpy.sum(x)
+
+        return loss
+
+    title = f"peak memory: {groups * count} such layers, {count} by {count} in a checkpoint"
+    others = {name: None for name in CONTENDERS if name not in (HAND, "tapegrad", "tapegrad.numpy")}
+    return Workload(title, make, plain.by_hand, plain.args, "grad", makes=others)
+
+
 # imports
 
 _IMPORT = "import time, numpy; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
@@ -93,14 +119,15 @@ _NUMPY = "import time; start = time.perf_counter(); import numpy; print(time.per
 def import_times(times: int = 10) -> dict[str, float]:
     """Seconds that the import of each library takes when NumPy is there; of NumPy itself, its own.
 
-    Medians, each in a new process, by turns, with caches as the turn before left them.
+    Medians, each in a new process, by turns, with bytecode as the turn before left it.
     """
     taken: dict[str, list[float]] = {name: [] for name in installed()}
-    for turn in range(times + 1):
-        for name in taken:
-            code = _NUMPY if name == HAND else _IMPORT.format(CONTENDERS[name].loads)
-            with python("-c", code) as child:
-                out, _ = child.communicate()
-            if turn:
-                taken[name].append(float(out.split()[-1]))
+    with TemporaryDirectory() as folder:
+        for turn in range(times + 1):
+            for name in taken:
+                code = _NUMPY if name == HAND else _IMPORT.format(CONTENDERS[name].loads)
+                with python("-c", code, PYTHONPYCACHEPREFIX=folder, PYTHONDONTWRITEBYTECODE="") as child:
+                    out, _ = child.communicate()
+                if turn:
+                    taken[name].append(float(out.split()[-1]))
     return {name: statistics.median(each) for name, each in taken.items()}

@@ -118,8 +118,8 @@ def test_ratios_are_of_the_same_turn():
 def test_the_command(monkeypatch, capsys, entrants, make, status, cell):
     monkeypatch.setitem(WORKLOADS, "square", replace(WORK, call=True, makes={"tapegrad.numpy": make}))
     monkeypatch.setitem(WORKLOADS, "large", WORK)
-    monkeypatch.setattr(compare, "tanh_layers", lambda: WORK)
-    monkeypatch.setattr(compare, "dense_layers", lambda: WORK)
+    for layers in ("tanh_layers", "dense_layers", "checkpointed_layers"):
+        monkeypatch.setattr(compare, layers, lambda: WORK)
     monkeypatch.setattr(compare, "import_times", lambda: dict.fromkeys(ENTRANTS, 0.05))
     monkeypatch.setattr(sys, "argv", ["compare.py", *KEYS, "--seconds", "0", "--markdown"])
     assert compare.main() == status
@@ -128,7 +128,7 @@ def test_the_command(monkeypatch, capsys, entrants, make, status, cell):
     assert lines[0].startswith("| | NumPy by hand | tapegrad |")
     assert lines[1] == "|---" * (1 + len(ENTRANTS)) + "|"
     assert {line.count("|") for line in lines} == {lines[0].count("|")}
-    titles = ["square"] * 4 + ["peak memory: square", "import, beside NumPy's own"]
+    titles = ["square"] * 5 + ["peak memory: square", "import, beside NumPy's own"]
     assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {title}" for title in titles]
     assert re.search(rf"\| {cell} \|$", lines[2])
     assert "tapegrad on plain NumPy beside tapegrad.numpy, in the same turns: " in out
