@@ -20,7 +20,7 @@ from ..views import Stale, note, note_part
 from .assignment import Elements
 from .elementwise import refuse_out
 from .joining import asarray
-from .scattering import BASIC, integers, own, picked, scatter, scattered
+from .scattering import BASIC, integers, is_own, own, picked, scatter, scattered
 from .structure import laid_out
 
 
@@ -56,13 +56,13 @@ _definition.call = _pick = binary(_definition, QUICK | BASIC | {tuple}, _pull)(o
 
 def getitem(x: Tracer, index: Any) -> Any:
     """`x[index]` of a traced array, for every index that ndarray takes."""
-    kind = type(index)
-    if kind not in BASIC or (kind is slice and (type(index.start) is _ndarray or type(index.stop) is _ndarray)):
+    basic = type(index) is int or is_own(index)
+    if not basic:
         index = own(index)
     at = x._index
     made = _pick(x, index)
     if type(x) in _NOTED_HERE and type(made._value) is _ndarray and made._value.size:  # what is empty shares nothing
-        if kind is slice or kind is int:
+        if basic:
             note_part(made, x, (_get, (index,)), at)
         elif made._value.base is not None:
             note(made, x, (_get, (index,)), at)

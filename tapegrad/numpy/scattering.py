@@ -13,9 +13,24 @@ from ..primitives.define import internal
 BASIC = frozenset({int, slice, type(None), type(Ellipsis), np.int64, np.int32, np.intp})
 
 
+_BOUNDS = frozenset({int, type(None)})
+
+
 def is_basic(index: Any) -> bool:
     """Whether an index takes no element twice because it is made of slices and integers alone."""
-    return type(index) in BASIC or (type(index) is tuple and all(type(part) in BASIC for part in index))
+    return all([type(part) in BASIC for part in index]) if type(index) is tuple else type(index) in BASIC
+
+
+def is_own(index: Any) -> bool:
+    """Whether an index is made of integers and slices that nobody can change."""
+    for part in index if type(index) is tuple else (index,):
+        kind = type(part)
+        if kind is slice:
+            if not (type(part.start) in _BOUNDS and type(part.stop) in _BOUNDS and type(part.step) in _BOUNDS):
+                return False
+        elif kind not in BASIC:
+            return False
+    return True
 
 
 def picked(indices: Any, shape: Any) -> Any:
@@ -60,6 +75,8 @@ scatter.defvjp("g")(lambda g, _y, _g, index, shape: g[index])
 
 def own(index: Any) -> Any:
     """An index that stays as it is whatever the caller does to his arrays."""
+    if is_own(index):
+        return index
     if type(index) is slice:
         parts = index.start, index.stop, index.step
         return slice(*[part if part is None else operator.index(part) for part in parts])

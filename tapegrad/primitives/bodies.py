@@ -57,9 +57,10 @@ def run(body: Callable[..., Any], plain: Any, given: Any, options: Any = _NONE, 
 
     `plain` are the arguments and `given` the same as they were passed, `options` and `words` those by keyword.
     """
-    args = [_lend(a, b) for a, b in zip(plain, given)]
+    args = [a if a is b else _lend(a, b) for a, b in zip(plain, given)]
+    lent = {word: _lend(a, words[word]) for word, a in options.items()} if options else _NONE
     try:
-        made = [body(*args, **{word: _lend(a, words[word]) for word, a in options.items()})]
+        made = [body(*args, **lent)]
     except ValueError as error:
         if "read-only" in str(error):
             error.add_note(

@@ -39,7 +39,8 @@ def unbroadcast(g: Any, like: Any) -> Any:
            [2.],
            [2.]])
     """
-    return sum_to(g, np.shape(like))
+    shape = getattr(like, "shape", None)
+    return sum_to(g, np.shape(like) if shape is None else shape)
 
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import tree
 from ..errors import RuleError
-from ..guard import lent
+from ..guard import COPIED, lent
 from ..tracer import Spec, Tracer, alias, spec_of
 
 _ndarray = np.ndarray
@@ -70,6 +70,8 @@ class Placeholder:
         return f"Placeholder(shape={self.shape}, dtype={self.dtype})"
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func is np.shape:
+            return self.shape
         if func in OF_SHAPE:
             empty = np.broadcast_to(np.zeros((), self.dtype), self.shape)
             return func(*(empty if a is self else a for a in args), **kwargs)
@@ -145,7 +147,13 @@ def apart(call: Callable[..., Any]) -> Callable[..., Any]:
     def rule(*given: Any, **options: Any) -> Any:
         for v in given:
             if type(v) not in _IMMUTABLE:
-                given = tuple([v if type(v) in _IMMUTABLE else _own(v) for v in given])
+                given = tuple(
+                    [
+                        v.copy("K") if type(v) is _ndarray and v.nbytes <= COPIED
+                        else v if type(v) in _IMMUTABLE else _own(v)
+                        for v in given
+                    ]
+                )  # fmt: skip
                 break
         return call(*given, **{word: _own(v) for word, v in options.items()}) if options else call(*given)
 

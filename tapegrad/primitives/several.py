@@ -168,7 +168,7 @@ def several(definition: Definition, number: int, otherwise: Callable[..., Any]) 
         made._spec = spec
         answer = y if y_fate == KEEP else lesser(y, y_fate)
         s.record((i, s.mask, quick, spec, keys, parents, specs, answer, held))
-        if views and t is _ndarray and not still:
+        if views and t is _ndarray and (y.base is not None or any([y is plain[key] for key in keys])):
             for key in keys:
                 note(made, args[key], None)
         return made
