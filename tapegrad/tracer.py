@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import ref
 
 import numpy as np
 
@@ -263,7 +264,11 @@ class Blank(Tracer):
     __slots__ = ()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        return np.array(self._value, *args, **{**kwargs, "copy": True})
+        made = np.array(self._value, *args, **{**kwargs, "copy": True})
+        if not kwargs.get("copy"):  # which would be the same memory, so it is remembered as a view of unknown origin
+            root, _ = getattr(self, "_view", None) or (self, ())
+            root._views = [*getattr(root, "_views", ()), ref(made)]
+        return made
 
 
 class NotLinear(Exception):

@@ -97,7 +97,7 @@ def are_known(root: Tracer) -> bool:
     if not known:
         return True
     views = [r() for r in known]
-    return all([view is None or view._view[1] is not None for view in views])
+    return all([view is None or (isinstance(view, Tracer) and view._view[1] is not None) for view in views])
 
 
 def become(x: Tracer, kind: type[Tracer]) -> None:

@@ -281,7 +281,7 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
     if path is None or not are_known(root):
         raise AssignmentError(
             "assignment to a traced array that shares memory with another in a way that cannot be followed",
-            f"shape {x.shape}; one of them is a part of complex numbers, or was made by a primitive or a custom rule",
+            f"shape {x.shape}; one is a part of complex numbers, or was made by asarray, a primitive or a custom rule",
             "assign to a copy: x = x.copy()",
         )
     index = index if type(index) is int else own(index)

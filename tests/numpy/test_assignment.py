@@ -510,3 +510,24 @@ def test_parts_without_elements(x: Any) -> None:
 
     np.testing.assert_array_equal(tg.grad(f)(x), 2 * x)
     np.testing.assert_array_equal(tg.jvp(f, (x,), (np.ones_like(x),))[1], np.sum(2 * x))
+
+
+def test_a_new_array_that_was_taken_for_a_plain_one() -> None:
+    """np.asarray gives what NumPy takes for the same memory, so a change while both are there raises."""
+
+    def f(x: Any, keep: bool) -> Any:
+        new = np.ones_like(x)
+        plain = np.asarray(new[1:])
+        total = plain.sum()
+        if not keep:
+            del plain
+        new *= 0.5
+        return np.sum(x * new) * total
+
+    x = np.arange(3.0)
+    np.testing.assert_array_equal(tg.grad(f)(x, False), np.full(3, 1.0))
+    with pytest.raises(AssignmentError) as caught:
+        tg.grad(f)(x, True)
+    three_lines(caught.value)
+    copied = tg.grad(lambda x: np.sum(x * (new := np.ones_like(x))) + 0 * np.array(new).sum())(x)
+    np.testing.assert_array_equal(copied, np.ones(3))
