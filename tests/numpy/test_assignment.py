@@ -452,7 +452,7 @@ def test_errors() -> None:
         parts,
         X + 0j,
         "assignment to a traced array that shares memory with another in a way that cannot be followed",
-        "shape (5,); one of them is a part of complex numbers, or was made by a primitive or a custom rule",
+        "shape (5,); one is a part of complex numbers, or was made by asarray, a primitive or a custom rule",
         "assign to a copy: x = x.copy()",
     )
 
@@ -517,7 +517,7 @@ def test_a_new_array_that_was_taken_for_a_plain_one() -> None:
 
     def f(x: Any, keep: bool) -> Any:
         new = np.ones_like(x)
-        plain = np.asarray(new[1:])
+        plain = np.asarray(new)
         total = plain.sum()
         if not keep:
             del plain
@@ -525,7 +525,7 @@ def test_a_new_array_that_was_taken_for_a_plain_one() -> None:
         return np.sum(x * new) * total
 
     x = np.arange(3.0)
-    np.testing.assert_array_equal(tg.grad(f)(x, False), np.full(3, 1.0))
+    np.testing.assert_array_equal(tg.grad(f)(x, False), np.full(3, 1.5))
     with pytest.raises(AssignmentError) as caught:
         tg.grad(f)(x, True)
     three_lines(caught.value)
