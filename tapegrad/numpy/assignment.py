@@ -90,9 +90,10 @@ class Elements:
         if self.support is None:
             self._open()
         if type(index) is int and not path and type(self.value) is _ndarray and self.value.ndim == 1:  # one element
-            c, there = self.value[index], self.support[index]
+            support: Any = self.support
+            c, there = self.value[index], support[index]
             self.value[index] = 0
-            self.support[index] = False
+            support[index] = False
             return c if there else None
         target, there = walk(path, self.value), walk(path, self.support)
         last = _last(path, index, shape_of(self.spec))

@@ -115,7 +115,7 @@ def binary(
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp) and r is not None:
             r = conform(r, sp, name, 0, broadcasts)
-        if scales and x is z and p == q:  # a square
+        if r is not None and scales and x is z and p == q:  # a square
             r = r + r
             c = cots[p]
             cots[p] = r if c is None else c + r if t is not _ndarray else accumulated(c, r)

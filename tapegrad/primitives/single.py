@@ -53,7 +53,8 @@ def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -
     refused = [(key - 1, definition.defaults[key]) for key in definition.refused if isinstance(key, int)]
     alone = _missing not in defaults  # whether there need be no settings in the call
     usual, first = tuple(defaults), definition.names[0]
-    rule: Any = None  # these are settled once there are rules
+    # these are settled once there are rules
+    rule: Callable[..., Any] | None = None
     joint = keep_y = keep_x = show_y = show_x = False
 
     def settle() -> None:
@@ -77,10 +78,11 @@ def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -
             y = Placeholder(spec)
         if show_x:
             x = Placeholder(sp)
+        call_rule: Any = rule
         try:
-            r = rule(g, y, x, *settings)
+            r = call_rule(g, y, x, *settings)
         except ArithmeticError:
-            r = again(lambda g, y, x: rule(g, y, x, *settings), g, y, x)
+            r = again(lambda g, y, x: call_rule(g, y, x, *settings), g, y, x)
         t = type(r)
         if t is not sp and ((r.shape, r.dtype) != sp if t is _ndarray else _spec(t) is not sp):
             if joint:
