@@ -153,9 +153,13 @@ _logistic2.defvjp("x")(lambda g, y, x: g * (_LN2 * (y * _logistic2(-x))))
 # fmt: on
 
 
-def _share(x: Any, z: Any, logistic: Callable[[Any], Any] = _logistic) -> Any:
+def _share(x: Any, z: Any, exp: Any = np.exp, logistic: Callable[[Any], Any] = _logistic) -> Any:
     """eˣ / (eˣ + eᶻ), or the same of another base; half where infinities tie"""
     d = x - z
+    if not isinstance(d, Tracer):
+        share = 1 / (1 + exp(-d))
+        if not np.isnan(np.max(share, initial=0)):
+            return share
     tie = np.isnan(d) & np.equal(x, z)
     return logistic(np.where(tie, 0, d) if np.any(tie) else d)
 
@@ -196,8 +200,8 @@ fmod        = elementwise(np.fmod,         through,                             
 hypot       = elementwise(np.hypot,        _hypot_rule,                           lambda g, y, x, z: _hypot_rule(g, y, z, x))
 arctan2     = elementwise(np.arctan2,      lambda g, _y, x, z: g * _turn(x, z),   lambda g, _y, x, z: -g * _turn(z, x))
 logaddexp   = elementwise(np.logaddexp,    lambda g, _y, x, z: g * _share(x, z),  lambda g, _y, x, z: g * _share(z, x))
-logaddexp2  = elementwise(np.logaddexp2,   lambda g, _y, x, z: g * _share(x, z, _logistic2),
-                                                                                  lambda g, _y, x, z: g * _share(z, x, _logistic2))
+logaddexp2  = elementwise(np.logaddexp2,   lambda g, _y, x, z: g * _share(x, z, np.exp2, _logistic2),
+                                                                                  lambda g, _y, x, z: g * _share(z, x, np.exp2, _logistic2))
 maximum     = elementwise(np.maximum,      lambda g, _y, x, z: _won(g, x, z, np.greater),
                                                                                   lambda g, _y, x, z: _won(g, z, x, np.greater))
 minimum     = elementwise(np.minimum,      lambda g, _y, x, z: _won(g, x, z, np.less),

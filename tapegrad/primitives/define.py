@@ -118,7 +118,7 @@ def primitive(
             raise closed_over(name)
         return y
 
-    return dress(general(definition, plain), definition, fun)
+    return dress(general(definition, fun if definition.known else plain), definition, fun)
 
 
 def general(
