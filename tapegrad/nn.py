@@ -33,6 +33,12 @@ def relu(x: Any) -> Any:
 relu.defvjp("x")(lambda g, y, _x: partial(g, y > 0))
 
 
+def _floats(x: Any) -> Any:
+    """Numbers as floats: integers wrap around, and of those of few bits NumPy makes short floats."""
+    kind = getattr(getattr(x, "dtype", None), "kind", "")
+    return x if kind in ("f", "c") or type(x) in (float, complex) else np.asarray(x, float)[()]
+
+
 def _decay(x: Any) -> Any:
     """e⁻|x|, for complex x the smaller one of e⁻ˣ and eˣ."""
     if np.iscomplexobj(x):
@@ -67,9 +73,10 @@ def sigmoid(x: Any) -> Any:
     >>> sigmoid(0.0)
     np.float64(0.5)
     """
+    x = _floats(x)
     with np.errstate(over="ignore"):
         e = np.exp(-x)
-    if np.iscomplexobj(x) or np.max(e, initial=0) == np.inf:
+    if np.iscomplexobj(x) or np.fmax.reduce(e, None, initial=0) == np.inf:
         e = _decay(x)
         return np.where(np.real(x) >= 0, 1, e) / (1 + e)
     if type(e) is not np.ndarray:
@@ -97,6 +104,7 @@ def softplus(x: Any) -> Any:
     >>> softplus(0.0), softplus(-40.0)
     (np.float64(0.6931471805599453), np.float64(4.248354255291589e-18))
     """
+    x = _floats(x)
     _real("softplus", x, "numpy.log1p(numpy.exp(x))")
     return _log1pexp(x)
 
@@ -108,6 +116,7 @@ def log_sigmoid(x: Any) -> Any:
     >>> log_sigmoid(0.0), log_sigmoid(-1000.0)
     (np.float64(-0.6931471805599453), np.float64(-1000.0))
     """
+    x = _floats(x)
     _real("log_sigmoid", x, "-numpy.log1p(numpy.exp(-x))")
     return -_log1pexp(-x)
 
@@ -119,6 +128,7 @@ def logcosh(x: Any) -> Any:
     >>> logcosh(0.0), logcosh(-1000.0)
     (np.float64(0.0), np.float64(999.3068528194401))
     """
+    x = _floats(x)
     _real("logcosh", x, "numpy.log(numpy.cosh(x))")
     size = np.abs(x)
     small = np.log1p(np.sinh(np.minimum(size, 1)) ** 2) / 2
@@ -134,6 +144,7 @@ def log1mexp(x: Any) -> Any:
     >>> log1mexp(1e-20), log1mexp(50.0)
     (np.float64(-46.051701859880914), np.float64(-1.9287498479639178e-22))
     """
+    x = _floats(x)
     _real("log1mexp", x, "numpy.log(1 - numpy.exp(-x))")
     small = x < _LN2
     near = np.log(np.where(small, -np.expm1(-x), 1))
@@ -160,6 +171,7 @@ def _finite(x: Any) -> Any:
 
 @internal(nondiff=("axis", "keepdims"), reduces=True)
 def _logsumexp(a: Any, axis: Axis, keepdims: bool) -> Any:
+    a = _floats(a)
     top = _finite(np.max(a, axis, keepdims=True))
     with np.errstate(divide="ignore", over="ignore"):  # of nothing but -inf it is -inf
         made = np.log(np.sum(np.exp(a - top), axis, keepdims=True)) + top
@@ -214,6 +226,7 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, 
 
 @primitive(nondiff_argnames=("axis",))
 def _softmax(x: Any, axis: Axis) -> Any:
+    x = _floats(x)
     with np.errstate(over="ignore"):
         e = np.exp(x - _finite(np.max(x, axis, keepdims=True)))
     return e / np.sum(e, axis, keepdims=True)
@@ -228,6 +241,7 @@ def _(g: Any, y: Any, _x: Any, axis: Axis) -> Any:
 
 @primitive(nondiff_argnames=("axis",))
 def _log_softmax(x: Any, axis: Axis) -> Any:
+    x = _floats(x)
     top = np.max(x, axis, keepdims=True)
     y = x - (top if np.isfinite(top).all() else _finite(top))
     return y - np.log(np.sum(np.exp(y), axis, keepdims=True))
@@ -272,25 +286,21 @@ def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
 
 
 @primitive(nondiff_argnames=("axis",))
-def _cross_entropy(logits: Any, labels: Any, axis: Axis) -> Any:
+def _cross_entropy(logits: Any, labels: Any, axis: int) -> Any:
     return -np.sum(labels * np.where(labels == 0, 0, _log_softmax(logits, axis)), axis)
 
 
 @_cross_entropy.defvjp("logits")
-def _(g: Any, _y: Any, logits: Any, labels: Any, axis: Axis) -> Any:
+def _(g: Any, _y: Any, logits: Any, labels: Any, axis: int) -> Any:
     """x̄ = ḡ (p Σ q − q), with p the softmax of the logits and q the labels"""
     total = np.sum(labels, axis=axis, keepdims=True)
-    return unbroadcast(spread(g, _shape_of(logits, labels), axis) * (_softmax(logits, axis) * total - labels), logits)
+    return np.expand_dims(g, axis) * (_softmax(logits, axis) * total - labels)
 
 
 @_cross_entropy.defvjp("labels")
-def _(g: Any, _y: Any, logits: Any, labels: Any, axis: Axis) -> Any:
+def _(g: Any, _y: Any, logits: Any, labels: Any, axis: int) -> Any:
     """q̄ = −ḡ log p"""
-    return unbroadcast(-spread(g, _shape_of(logits, labels), axis) * _log_softmax(logits, axis), labels)
-
-
-def _shape_of(a: Any, b: Any) -> tuple[int, ...]:
-    return np.broadcast_shapes(np.shape(a), np.shape(b))
+    return -np.expand_dims(g, axis) * _log_softmax(logits, axis)
 
 
 def softmax_cross_entropy(logits: Any, labels: Any, axis: int = -1, where: Any = None) -> Any:
@@ -307,6 +317,8 @@ def softmax_cross_entropy(logits: Any, labels: Any, axis: int = -1, where: Any =
     """
     if where is not None:
         logits, labels = np.where(where, logits, -np.inf), np.where(where, labels, 0)
+    if np.shape(logits) != np.shape(labels):
+        logits, labels = np.broadcast_arrays(logits, labels)
     return _cross_entropy(logits, labels, axis)
 
 
@@ -342,7 +354,8 @@ def softmax_cross_entropy_with_integer_labels(logits: Any, labels: Any, axis: in
     """
     labels = np.asarray(stop_gradient(labels))
     shape = np.shape(logits)
-    if labels.dtype.kind not in "iu" or labels.shape != tuple(np.delete(shape, axis)):
+    classes = axis % len(shape) if -len(shape) <= axis < len(shape) else len(shape)
+    if labels.dtype.kind not in "iu" or labels.shape != shape[:classes] + shape[classes + 1 :] or classes == len(shape):
         raise InputError(
             f"softmax_cross_entropy_with_integer_labels got labels of shape {labels.shape}, dtype {labels.dtype}",
             f"the logits have shape {shape}, with the classes along axis {axis}",

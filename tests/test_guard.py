@@ -570,3 +570,15 @@ def test_arguments_and_tangents_of_the_forward_reading(n: int) -> None:
             with as_writable_as_before(x, t):
                 right_or_raises(lambda a=changed: _all(a), lambda change, c=call: derivative(change, c), want)  # type: ignore[misc]
             x[:], t[:] = data(n), 1.0
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_extras_are_not_the_arguments(n: int) -> None:
+    """What has_aux gives is the caller's own: arguments and parts of them are copies, which can be written to."""
+    x = data(n)
+    _, extras = tg.grad(lambda x: (np.sum(x * x), {"x": x, "part": x[: n // 2], "plain": 2.0}), has_aux=True)(x)
+    before = x.copy()
+    for a in (extras["x"], extras["part"]):
+        assert not np.may_share_memory(a, x)
+        a[:] = -5.0
+    np.testing.assert_array_equal(x, before)

@@ -73,6 +73,44 @@ def test_cross_entropy(axis: int) -> None:
         np.testing.assert_allclose(slope, naive_softmax(z, axis) - one_hot, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("logits", "labels", "axis"),
+    [
+        (LOGITS, 1 / 3, -1),
+        (LOGITS, np.full(1, 1 / 3), -1),
+        (LOGITS[0], np.full((4, 1), 1 / 3), -1),
+        (LOGITS[0], np.array([0.2, 0.3, 0.5]), 1),
+        (LOGITS[0], np.array([0.2, 0.3, 0.5]), 0),
+        (LOGITS[0], naive_softmax(LOGITS), 1),
+        (LOGITS[0, 0], naive_softmax(LOGITS[0]), 0),
+        (np.zeros((2, 1)), np.array([[0.2, 0.3, 0.5]] * 2), -1),
+    ],
+)
+def test_labels_that_broadcast(logits: Any, labels: Any, axis: int) -> None:
+    """They mean what they are once they are broadcast: to the sum over the classes, too."""
+    full = np.broadcast_arrays(logits, labels)
+    agree(nn.softmax_cross_entropy(logits, labels, axis), nn.softmax_cross_entropy(*full, axis))
+    got = tg.grad(lambda x: np.sum(nn.softmax_cross_entropy(np.broadcast_to(x, full[0].shape), full[1], axis)))(logits)
+    agree(tg.grad(lambda x: np.sum(nn.softmax_cross_entropy(x, labels, axis)))(logits), got)
+    check_grads(lambda x, q: nn.softmax_cross_entropy(x, q, axis), (logits, labels))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint64, np.int64, bool, list])
+@pytest.mark.parametrize("f", [*CURVES, nn.log1mexp, *ALONG], ids=lambda f: f.__name__)
+def test_integers_are_taken_as_floats(f: Any, kind: Any) -> None:
+    """They neither wrap around nor make floats of few digits; a constant of them in a function does not either."""
+    whole = [1, 1, 1] if kind is bool else [1, 3, 100]
+    x = whole if kind is list else np.array(whole, kind)
+    want = f(np.array(whole, float))
+    np.testing.assert_array_equal(f(x), want)
+    assert tg.grad(lambda s: s * np.sum(f(x)))(1.0) == np.sum(want)
+
+
+def test_sigmoid_beside_a_nan() -> None:
+    np.testing.assert_array_equal(nn.sigmoid(np.array([-710.0, NAN])), [nn.sigmoid(-710.0), NAN])
+    assert nn.sigmoid(-710.0) > 0
+
+
 def test_cross_entropy_of_shapes_that_broadcast() -> None:
     check_grads(nn.softmax_cross_entropy, (LOGITS, naive_softmax(LOGITS[:1, :1])))
     check_grads(nn.softmax_cross_entropy, (LOGITS[0, 0], naive_softmax(LOGITS)))
@@ -99,10 +137,14 @@ def test_cross_entropy_of_large_and_missing_scores() -> None:
         assert slope[1] == 0
 
 
-@pytest.mark.parametrize("labels", [LABELS[0], LABELS * 1.0, LABELS[..., None], 1])
-def test_labels_that_do_not_fit(labels: Any) -> None:
+@pytest.mark.parametrize(
+    ("logits", "labels", "axis"),
+    [(LOGITS, labels, -1) for labels in (LABELS[0], LABELS * 1.0, LABELS[..., None], 1)]
+    + [(np.float64(3.0), 0, -1), (LOGITS, LABELS, 3), (LOGITS[0, 0], 1, -2)],
+)
+def test_labels_that_do_not_fit(logits: Any, labels: Any, axis: int) -> None:
     with pytest.raises(InputError) as caught:
-        nn.softmax_cross_entropy_with_integer_labels(LOGITS, labels)
+        nn.softmax_cross_entropy_with_integer_labels(logits, labels, axis)
     three_lines(caught.value)
 
 

@@ -18,7 +18,7 @@ from ..errors import PrimitiveError
 from ..primitives.cotangent import Axis, reduced_axes, spread
 from ..primitives.define import array_function, composed
 from ..primitives.partial import partial
-from ..tracer import FUNCTIONS, METHODS, Tracer
+from ..tracer import FUNCTIONS, METHODS, Tracer, plain
 from .elementwise import refuse_out
 from .joining import asarray
 from .kinks import cone
@@ -259,7 +259,18 @@ def _(t: Any, y: Any, a: Any, axis: int | None, *_: Any) -> Any:
 
 
 def _tails(g: Any, x: Any) -> Any:
-    """sᵢ = gᵢ + xᵢ₊₁ sᵢ₊₁ along the last axis, in log n steps that double the reach."""
+    """sᵢ = gᵢ + xᵢ₊₁ sᵢ₊₁ along the last axis; one by one if products of many x leave the range of numbers."""
+    s = _doubled(g, x)
+    if np.isfinite(plain(s)).all():
+        return s
+    parts = [g[..., -1]]
+    for k in range(g.shape[-1] - 2, -1, -1):
+        parts.append(g[..., k] + x[..., k + 1] * parts[-1])
+    return np.stack(parts[::-1], -1)
+
+
+def _doubled(g: Any, x: Any) -> Any:
+    """The same in log n steps that double the reach."""
     n, reach = g.shape[-1], 1
     factors = x[..., 1:]
     while reach < n:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tapegrad.numpy as tnp
-from tapegrad import grad, vjp
+from tapegrad import grad, jvp, vjp
 from tapegrad.errors import MissingRuleError, PrimitiveError
 from tapegrad.testing import check_grads
 
@@ -568,3 +568,18 @@ def large() -> Any:
 @pytest.mark.parametrize("function", REDUCTIONS)
 def test_many_elements(function: Any) -> None:
     check_grads(lambda x: function(x, axis=0), (large() / 50 + 1,), order=1)
+
+
+def test_cumprod_whose_parts_leave_the_range_of_numbers() -> None:
+    """Products of many factors overflow where those from the start do not."""
+    x = np.r_[0.0, np.full(1500, 2.0)]
+    unit = np.eye(1, 1501, 1)[0]
+    np.testing.assert_array_equal(jvp(np.cumprod, (x,), (unit,))[1], np.zeros(1501))
+    np.testing.assert_array_equal(grad(lambda x: np.cumprod(x)[2])(x)[:4], [4.0, 0.0, 0.0, 0.0])
+    x = np.r_[np.full(1000, 0.5), np.full(1100, 2.0)]
+    first = jvp(np.cumprod, (x,), (np.eye(1, 2100)[0],))[1]
+    np.testing.assert_allclose(first, np.cumprod(x) / x[0])
+    slope = grad(lambda x: np.sum(np.cumprod(x)[:10]))(x)
+    np.testing.assert_allclose(slope[:3], [2 * (1 - 0.5**10), 1 - 0.5**9, (1 - 0.5**8) / 2])
+    a = np.array([1e-200, 1e-100, 1e200, 1e200])
+    np.testing.assert_allclose(jvp(np.cumprod, (a,), (np.eye(4)[0],))[1], [1.0, 1e-100, 1e100, 1e300])
