@@ -35,8 +35,10 @@ relu.defvjp("x")(lambda g, y, _x: partial(g, y > 0))
 
 def _floats(x: Any) -> Any:
     """Numbers as floats: integers wrap around, and of those of few bits NumPy makes short floats."""
-    kind = getattr(getattr(x, "dtype", None), "kind", "")
-    return x if kind in ("f", "c") or type(x) in (float, complex) else np.asarray(x, float)[()]
+    if getattr(getattr(x, "dtype", None), "kind", "") in ("f", "c") or type(x) in (float, complex):
+        return x
+    made = np.asarray(x)
+    return made.astype(float)[()] if made.dtype.kind in "biu" else made if made.dtype.kind in "fc" else x
 
 
 def _decay(x: Any) -> Any:

@@ -60,8 +60,12 @@ def _power_rule(g: Any, _y: Any, x: Any, z: Any) -> Any:
         return _along(g, 2 * x)
     if hasattr(z, "dtype") and z.dtype.kind in "biu":  # whose arithmetic wraps around
         z = z.astype(float)
-    less = z - 1 if isinstance(z, Tracer) else z - (z != 0)
-    return g * (z * operator_power(x, less))
+    if not isinstance(z, Tracer):
+        return g * (z * operator_power(x, z - (z != 0)))
+    flat = np.equal(plain(z), 0) & np.equal(plain(x), 0)  # where it would be 0 times infinity
+    if not np.any(flat):
+        return g * (z * operator_power(x, z - 1))
+    return g * cone("power", z * operator_power(x, z - np.logical_not(flat)), 0 * z + np.where(flat, 0, 1))
 
 
 def _log_base(x: Any, y: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from ..primitives.define import array_function, composed, has_tracer
 from ..primitives.ufuncs import operand
 from ..tracer import FUNCTIONS, Tracer, plain
-from .structure import astype
+from .structure import _shape, astype
 
 
 def _parts(arrays: Any) -> list[Any]:
@@ -37,9 +38,10 @@ def _(g: Any, _y: Any, _arrays: Any, axis: Any, out: None, *, dtype: Any, castin
     """Each part gets its slice of ḡ."""
     parts, start = [], 0
     for a in _arrays:
-        along = np.size(a) if axis is None else a.shape[axis]
-        lead = () if axis is None else (slice(None),) * (axis % len(a.shape))
-        parts.append(np.reshape(g[(*lead, slice(start, start + along))], a.shape))
+        shape = _shape(a)
+        along = math.prod(shape) if axis is None else shape[axis]
+        lead = () if axis is None else (slice(None),) * (axis % len(shape))
+        parts.append(np.reshape(g[(*lead, slice(start, start + along))], shape))
         start += along
     return parts
 

@@ -295,7 +295,8 @@ def _extremum(function: Any) -> None:
         won = np.equal(a, spread(y, shape, axis))
         if np.any(np.isnan(y)):
             won = won | np.isnan(a)
-        if np.count_nonzero(won) == np.size(y):  # one for each
+        blocks = np.logical_or.reduce(won, tuple(range(len(shape))) if axis is None else axis)
+        if np.count_nonzero(won) == np.count_nonzero(blocks):  # one for each that has any
             return partial(np.broadcast_to(spread(g, shape, axis), shape), won)
         winners = np.count_nonzero(won, axis, keepdims=axis is not None)
         share = np.divide(1, winners, dtype=np.float64).astype(y.dtype)
@@ -321,9 +322,9 @@ def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> 
 
 
 def _along_first(function: Any) -> Callable[..., Any]:
-    def call(array: Any, axis: Axis = 0, **options: Any) -> Any:
-        given = {word: value for word, value in options.items() if value is not None}
-        return FUNCTIONS[function](array, axis=axis, **given)
+    def call(a: Any, /, axis: Axis = 0, **options: Any) -> Any:
+        given = {word: value for word, value in options.items() if value is not None and word != "array"}
+        return FUNCTIONS[function](a, axis=axis, **given)
 
     return call
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Number
 from sys import getrefcount
 from typing import Any
 
@@ -26,6 +27,7 @@ LEAVES = frozenset(
 def refuse_odd(name: str, y: Any) -> None:
     """Raise if an answer holds objects, or is an array with a mind of its own."""
     odd = isinstance(y, _ndarray) and (y.dtype.hasobject or type(y) is not _ndarray)
+    odd = odd or (isinstance(y, Number) and not isinstance(y, (int, float, complex, np.generic)))  # a fraction
     if odd or hasattr(y, "to_numpy") or hasattr(y, "toarray"):
         kind = "an array of objects" if type(y) is _ndarray else f"a {type(y).__module__}.{type(y).__name__}"
         raise PrimitiveError(
@@ -71,23 +73,29 @@ def run(body: Callable[..., Any], plain: Any, given: Any, options: Any = _NONE, 
     for a, b, c in zip(args, plain, given):
         if made[0] is a and b is not c:
             return b  # to be known as the same array
-    return owned(made.pop())
+    return owned(made.pop(), [b for b, c in zip(plain, given) if b is not c and type(b) is _ndarray])
 
 
-def owned(y: Any) -> Any:
-    """An answer that nobody else can write to."""
+def owned(y: Any, lent: Sequence[Any] = ()) -> Any:
+    """An answer that nobody else can write to, be it a part of the tape's arrays that were lent."""
     if type(y) is float:
         return y
     if type(y) is _ndarray:
-        return y if _is_alone(y) else y.copy("K")
+        return y if _is_alone(y) or (lent and _is_part(y, lent)) else y.copy("K")
     if y is not None and tree.is_node(y):
         leaves, structure = tree.flatten(y)
         del y
         for k in range(len(leaves)):
             y, leaves[k] = leaves[k], None
-            leaves[k] = y.copy("K") if type(y) is _ndarray and not _is_alone(y) else y
+            keep = type(y) is not _ndarray or _is_alone(y) or (lent and _is_part(y, lent))
+            leaves[k] = y if keep else y.copy("K")
         return structure.unflatten(leaves)
     return y
+
+
+def _is_part(y: Any, lent: Sequence[Any]) -> bool:
+    """Whether an array is a view of one of the tape's, so that later assignments to either can be told."""
+    return y.base is not None and not y.flags.writeable and any([y.base is a or y.base is a.base for a in lent])
 
 
 def _lend(value: Any, given: Any) -> Any:

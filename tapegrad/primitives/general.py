@@ -159,7 +159,7 @@ def shared_out(definition: Definition, given: Any, args: Any, kwargs: Any) -> di
     carrying = [key for key in every if key not in definition.nondiff]
     if given is None:
         return dict.fromkeys(every)
-    if len(carrying) == 1:
+    if len(carrying) == 1 and not (isinstance(given, (tuple, list)) and len(given) == len(every) > 1):
         (key,) = carrying
         held = args[key] if isinstance(key, int) else kwargs[key]
         of_container = held is not None and tree.is_node(held)

@@ -25,11 +25,13 @@ from .rules import Placeholder
 
 _ndarray = np.ndarray
 _spec = NUMBERS.get
+_missing: Any = object()
 
 
 def listed(definition: Definition, otherwise: Callable[..., Any]) -> Callable[..., Any]:
     """The function that records a call of such a primitive, whose rule is for the list; other calls go `otherwise`."""
     body, name, rules = definition.body, definition.name, definition.rules
+    first = definition.names[0]
     usual: Any = definition.tails[1]
     alone = usual is not None  # whether there need be nothing else in the call
     options = {word: definition.defaults[word] for word in definition.keyword_only}
@@ -61,7 +63,9 @@ def listed(definition: Definition, otherwise: Callable[..., Any]) -> Callable[..
 
     quick = form(name, pull, lambda e, scopes: e, definition, view, push)
 
-    def call(arrays: Any, /, *settings: Any, **named: Any) -> Any:
+    def call(arrays: Any = _missing, /, *settings: Any, **named: Any) -> Any:
+        if arrays is _missing:
+            return call(named.pop(first), *settings, **named) if first in named else otherwise(*settings, **named)
         if type(arrays) is not list and type(arrays) is not tuple:
             return otherwise(arrays, *settings, **named)
         s = None

@@ -93,7 +93,9 @@ def lower(frame: Frame, value: Any, apart: bool = False) -> Any:
         mask = scope.mask & ~frame.bit
         if mask:
             return tracer(value._value, value._index, scope.tape.scope(mask), value._spec)
-        return duplicate(value._value) if apart and type(value._value) is np.ndarray else value._value
+        if type(value._value) is np.ndarray and (apart or not value._value.flags.writeable):
+            return duplicate(value._value)
+        return value._value
     if tree.is_node(value) and value is not None:
         leaves, structure = tree.flatten(value)
         return structure.unflatten([lower(frame, leaf, apart) for leaf in leaves]) if leaves else value

@@ -62,6 +62,8 @@ def several(definition: Definition, number: int, otherwise: Callable[..., Any]) 
                 results = shared_out(definition, results, args, {})
         for key, p, sp in zip(keys, parents, specs):
             if results is None:
+                if key not in rules:
+                    definition.require(keys)  # for one of an author's took the place of those that were made
                 rule = rules[key].call
                 try:
                     r = rule(g, y, *args)
@@ -102,7 +104,7 @@ def several(definition: Definition, number: int, otherwise: Callable[..., Any]) 
         if keys and all([t is Tracer or t in LEAVES for t in types]):
             y_fate, fates = definition.plan(keys, count)
             lessened = tuple([(key, fate) for key, fate in enumerate(fates) if fate != KEEP])
-            arrays = tuple([key for key, t in enumerate(types) if t is _ndarray])
+            arrays = tuple([key for key, t in enumerate(types) if t is _ndarray and fates[key] == KEEP])
             found = keys, y_fate, lessened, arrays
         paths[types] = found
         return found
@@ -122,7 +124,7 @@ def several(definition: Definition, number: int, otherwise: Callable[..., Any]) 
         keys, y_fate, lessened, arrays = found
         s = args[keys[0]]._scope
         plain = list(args)
-        still = not arrays  # whether nothing of the arguments can change
+        still = _ndarray not in types  # whether nothing of the arguments can change
         parents: tuple[int, ...] = ()
         specs: tuple[Any, ...] = ()
         for key in keys:

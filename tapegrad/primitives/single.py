@@ -51,7 +51,7 @@ def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -
     defaults = [definition.defaults.get(k + 1, _missing) for k in range(count)]
     places = {word: k for k, word in enumerate(definition.names[1:]) if word is not None}
     refused = [(key - 1, definition.defaults[key]) for key in definition.refused if isinstance(key, int)]
-    alone = _missing not in defaults  # whether there need be no settings in the call
+    alone = all([_is_plain(default) for default in defaults])  # whether there need be no settings in the call
     usual, first = tuple(defaults), definition.names[0]
     # these are settled once there are rules
     rule: Callable[..., Any] | None = None
@@ -125,11 +125,9 @@ def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -
             k = places.get(word, -1)
             if k < n:
                 return None
-            full[k] = value
-        for value in full:
-            t = type(value)
-            if (t not in LEAVES or t is _ndarray) and not (t is tuple and _is_plain(value)):
-                return None
+            full[k] = defaults[k] if value is np._NoValue else value
+        if not all([_is_plain(value) for value in full]):
+            return None
         for k, default in refused:
             if full[k] is not default:
                 return None
@@ -158,11 +156,9 @@ def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -
         t = type(y)
         spec = _inexact(t)
         if spec is None:
-            if t is not _ndarray:
+            if t is not _ndarray or y.dtype.kind not in "fc":
                 return make_record(definition, number, lambda *_, **__: y)(x, *full)
             spec = y.shape, y.dtype
-            if spec[1].kind not in "fc":
-                return y
         made = Tracer()
         made._value = y
         made._scope = s = x._scope
@@ -176,5 +172,7 @@ def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -
     return call
 
 
-def _is_plain(setting: tuple[Any, ...]) -> bool:
-    return all([type(part) in LEAVES for part in setting])
+def _is_plain(setting: Any) -> bool:
+    """Whether nothing in a setting can change: a number, a word, or a tuple of such."""
+    kind = type(setting)
+    return all([_is_plain(part) for part in setting]) if kind is tuple else kind in LEAVES and kind is not _ndarray

@@ -120,7 +120,9 @@ class ReadableTape:
                 continue  # a new array such as zeros_like gives: a constant
             name = f"%{self._numbers[parent]}" if parent in self._numbers else "outer"
             if leaves:
-                containers.setdefault(key, tree.leaves(held[key]))[leaf] = name
+                if key not in containers:
+                    containers[key] = tree.leaves(held[key])
+                containers[key][leaf] = name
             else:
                 held[key] = name
         held |= containers

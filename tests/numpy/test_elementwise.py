@@ -603,3 +603,11 @@ def test_aliases() -> None:
         "true_divide",
     ):
         assert getattr(tnp, name) is tnp.__dict__[getattr(np, name).__name__]
+
+
+def test_slope_of_a_power_at_the_origin_is_one_whoever_traces_the_exponent() -> None:
+    assert tg.grad(lambda x: x**0.0)(0.0) == 0.0
+    assert tg.grad(lambda x, z: x**z, (0, 1))(0.0, 0.0)[0] == 0.0
+    assert tg.jvp(lambda z: tg.grad(lambda x: x**z)(2.0), (0.0,), (1.0,)) == (0.0, 0.5)
+    with pytest.raises(MissingRuleError):
+        tg.grad(lambda z: tg.grad(lambda x: x**z)(0.0))(0.0)

@@ -586,3 +586,17 @@ def test_a_mask_may_change_once_it_was_used_forward():
     value, tangent = tg.jvp(f, (x,), (v,))
     np.testing.assert_array_equal(value, [1, 0, -27])
     np.testing.assert_array_equal(tangent, [3, 0, 2700])
+
+
+def test_ties_of_one_block_and_a_hole_in_another() -> None:
+    """The winners are counted in each block, for one that is left out has none that are looked for."""
+    x = np.array([[1.0, 1.0], [0.0, -3.0]])
+    f = lambda x: np.sum(np.where([True, False], np.max(x, 1) ** 2, 0.0))
+    want = [[1.0, 1.0], [0.0, 0.0]]
+    directional = lambda x: tg.jvp(f, (x,), (np.ones((2, 2)),))[1]
+    along = lambda x: np.sum(tg.grad(f)(x))
+    np.testing.assert_array_equal(tg.grad(directional)(x), want)
+    np.testing.assert_array_equal(tg.grad(along)(x), want)
+    np.testing.assert_array_equal(tg.hvp(f)(x, np.ones((2, 2))), want)
+    again = lambda x: np.sum(tg.grad(directional)(x))
+    np.testing.assert_array_equal(tg.grad(again)(x), np.zeros((2, 2)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -261,3 +262,27 @@ def test_parts_of_lists_of_traced_numbers(call: Any) -> None:
         assert len(str(error).splitlines()) == 3
     else:
         assert slope == pytest.approx(value / 1.5)
+
+
+def test_many_parts_take_as_many_steps() -> None:
+    """Entries of a list are found by their place, not by looking through it."""
+
+    def steps(n: int) -> int:
+        count = 0
+
+        def count_calls(_frame: Any, event: str, _arg: Any) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        f = lambda x: np.sum(np.stack([x[k] for k in range(n)]) ** 2)
+        x = np.ones(n)
+        sys.setprofile(count_calls)
+        try:
+            tg.grad(f)(x)
+            tg.hvp(f)(x, x)
+            tg.trace(f)(x).backward()
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert steps(400) < 2.2 * steps(200)
