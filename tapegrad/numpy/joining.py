@@ -54,8 +54,6 @@ def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, ca
 stack.defvjp(0)(lambda g, _y, _arrays, axis, out, *, dtype, casting: g if axis == 0 else np.moveaxis(g, axis, 0))
 
 
-
-
 def _joined(function: Any, spread: Callable[[Any], Any], axis: Callable[[Any], int]) -> Any:
     """One of NumPy's functions that first give their arguments more dimensions, then join them."""
 
