@@ -106,7 +106,8 @@ def several(definition: Definition, number: int, otherwise: Callable[..., Any]) 
             lessened = tuple([(key, fate) for key, fate in enumerate(fates) if fate != KEEP])
             arrays = tuple([key for key, t in enumerate(types) if t is _ndarray and fates[key] == KEEP])
             found = keys, y_fate, lessened, arrays
-        paths[types] = found
+        if found is not None or len(paths) < 1000:  # of classes that are made by the thousand not all are kept alive
+            paths[types] = found
         return found
 
     def call(*args: Any, **kwargs: Any) -> Any:
