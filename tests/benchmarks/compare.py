@@ -77,7 +77,7 @@ class Table:
             if name == HAND or work.call:
                 cells[name] = self.figures(statistics.median(seconds), min(seconds), duration)
             else:
-                cells[name] = self.figures(*ratio(turns, name), figure)
+                cells[name] = self.figures(*ratio(turns, name), multiple)
         self.add(work.title, cells | self.said(found))
         if found.runs.keys() >= {*OURS}:
             self.doors[key] = f"{ratio(turns, *OURS)[0]:.2f}"
@@ -132,6 +132,11 @@ def figure(x: float) -> str:
     """Two digits, and no more zeros than it takes."""
     digits, exponent = f"{x:.1e}".split("e")
     return f"{float(digits) * 10 ** int(exponent):,.{max(0, 1 - int(exponent))}f}"
+
+
+def multiple(x: float) -> str:
+    """Of what is close to 1 the part beyond it counts."""
+    return f"{x:.2f}" if 0.5 <= x < 2 else figure(x)
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import compare
 import pytest
 import timing
-from compare import Table, duration, figure
+from compare import Table, duration, figure, multiple
 from contenders import CONTENDERS, HAND, prepare
 from timing import Field, qualify, take_turns
 from workload import Workload
@@ -160,6 +160,10 @@ def test_a_cell_says_what_was_not_waited_for(monkeypatch):
 )
 def test_two_digits(x, text):
     assert figure(x) == text
+
+
+def test_multiples():
+    assert [multiple(x) for x in (0.04, 0.996, 1.07, 2.04, 12.3)] == ["0.040", "1.00", "1.07", "2.0", "12"]
 
 
 def test_durations():
