@@ -71,12 +71,12 @@ class Elements:
                 return
         else:
             self.indices.append(index)
-            if isinstance(g, Tracer):
+            if type(g) is not _ndarray and isinstance(g, Tracer):
                 self.traced.append((g, index))
                 return
             if self.value is None:
                 self.value = np.zeros(shape_of(self.spec), dtype_of(self.spec))
-        if not is_basic(index):
+        if type(index) is not slice and not is_basic(index):
             add_at(self.value, index, g)
             return
         part = self.value[index]

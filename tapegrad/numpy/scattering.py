@@ -23,14 +23,10 @@ def is_basic(index: Any) -> bool:
 
 def is_own(index: Any) -> bool:
     """Whether an index is made of integers and slices that nobody can change."""
-    for part in index if type(index) is tuple else (index,):
-        kind = type(part)
-        if kind is slice:
-            if not (type(part.start) in _BOUNDS and type(part.stop) in _BOUNDS and type(part.step) in _BOUNDS):
-                return False
-        elif kind not in BASIC:
-            return False
-    return True
+    kind = type(index)
+    if kind is slice:
+        return type(index.start) in _BOUNDS and type(index.stop) in _BOUNDS and type(index.step) in _BOUNDS
+    return all([type(part) is not tuple and is_own(part) for part in index]) if kind is tuple else kind in BASIC
 
 
 def picked(indices: Any, shape: Any) -> Any:

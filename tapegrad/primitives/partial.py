@@ -15,6 +15,7 @@ import numpy as np
 from ..tracer import Tracer
 
 _INTEGERS: dict[Any, Any] = {np.dtype(np.float64): np.int64, np.dtype(np.float32): np.int32}
+_SMALL = 8192  # elements: from here on numpy.where is slower than to fill the holes and add
 
 
 class Partial:
@@ -47,7 +48,12 @@ class Partial:
             return filled(a) + filled(b)
         if a.support is b.support:
             return Partial(a.value + b.value, a.support)
-        return partial(filled(a) + filled(b), a.support | b.support)
+        support = a.support | b.support
+        if support.size < _SMALL and a.value.shape == b.value.shape == a.support.shape == b.support.shape:
+            count = np.count_nonzero
+            if count(a.support) + count(b.support) == support.size == count(support):  # one fills the other's holes
+                return np.where(a.support, a.value, b.value)
+        return partial(filled(a) + filled(b), support)
 
     __radd__ = __add__
 
