@@ -51,8 +51,7 @@ def spec_of(value: Any) -> Spec:
 
 def is_inexact(value: Any) -> bool:
     """Whether a plain value is a number or an array that can carry a derivative."""
-    kind = type(value)
-    if kind is float or kind is complex or isinstance(value, (float, complex)):
+    if isinstance(value, (float, complex)):
         return True
     return getattr(getattr(value, "dtype", None), "kind", "") in ("f", "c")
 

@@ -7,9 +7,9 @@ entry in the layout of the general form; `PUSH`, where it is not None, is a quic
 answer, and gives NotImplemented where it does not know; `NAMES` and `DEFINITIONS` tell what it is.
 
 Each shape of call has a file of its own: `unary`, `binary` and `single` (one array and settings) are quick paths for
-the functions that are called most, `several` for those of several arguments; whatever else there is goes to
-`general`. What happens for each operation is written out there rather than shared, for a Python call costs as much
-as the arithmetic of a number.
+the functions that are called most, `several` for those of several arguments, `listed` for those of a list of arrays;
+whatever else there is goes to `general`. What happens for each operation is written out there rather than shared, for
+a Python call costs as much as the arithmetic of a number.
 """
 
 from __future__ import annotations
