@@ -60,13 +60,18 @@ def _joined(function: Any, spread: Callable[[Any], Any], axis: Callable[[Any], i
     @composed(function)
     def join(tup: Any, **kwargs: Any) -> Any:
         parts = [spread(part) for part in _parts(tup)]
-        return np.concatenate(parts, axis=axis(parts[0]), **kwargs)
+        return concatenate(parts, axis=axis(parts[0]), **kwargs)
 
     return join
 
 
 def _reshaped(shape: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Callable[[Any], Any]:
-    return lambda a: np.reshape(a, shape(np.shape(a)))
+    def spread(a: Any) -> Any:
+        have = _shape(a)
+        want = shape(have)
+        return a if want == have else np.reshape(a, want)
+
+    return spread
 
 
 _to_1d = _reshaped(lambda s: s or (1,))

@@ -156,7 +156,13 @@ def general(
 
 def internal(joins: bool = False, **words: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make a function of our own a primitive; the words are those of `general` and `Definition`."""
-    return lambda fun: general(Definition(fun, fun.__name__, **words), fun, None, joins)
+
+    def decorate(fun: Callable[..., Any]) -> Any:
+        definition = Definition(fun, fun.__name__, **words)
+        definition.inner = True
+        return general(definition, fun, None, joins)
+
+    return decorate
 
 
 def _as_array(a: Any) -> Any:

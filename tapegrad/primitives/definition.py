@@ -44,6 +44,7 @@ class Definition:
         self.made: set[Key] = set()  # of the rules: those that were made from rules that go forward
         self.turn: Callable[[Definition, Key], Callable[..., Any]] | None = None  # makes them
         self.known = True  # its rules are the library's own
+        self.inner = False  # only the library calls it, with settings that stay as they are
         self.record: Callable[..., Any] = body  # makes any call, and records it
         self.call: Callable[..., Any] = body  # makes the usual ones, sooner
         self.changed: Callable[[], None] = lambda: None  # called when there is a new rule

@@ -47,7 +47,7 @@ def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -
     `number` is the general form of the primitive, for answers that are none but a number or an array.
     """
     body, name, broadcasts, views = definition.body, definition.name, definition.elementwise, definition.views
-    slow, known, count = definition.record, definition.known, len(definition.names) - 1
+    slow, known, inner, count = definition.record, definition.known, definition.inner, len(definition.names) - 1
     defaults = [definition.defaults.get(k + 1, _missing) for k in range(count)]
     places = {word: k for k, word in enumerate(definition.names[1:]) if word is not None}
     refused = [(key - 1, definition.defaults[key]) for key in definition.refused if isinstance(key, int)]
@@ -126,8 +126,11 @@ def single(definition: Definition, number: int, otherwise: Callable[..., Any]) -
             if k < n:
                 return None
             full[k] = defaults[k] if value is np._NoValue else value
-        if not all([_is_plain(value) for value in full]):
-            return None
+        for k, value in enumerate(full):
+            if type(value) is list and known and _is_plain((*value,)):
+                full[k] = value.copy()
+            elif not _is_plain(value) and not (inner and type(value) is not Tracer):
+                return None
         for k, default in refused:
             if full[k] is not default:
                 return None
