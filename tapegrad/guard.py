@@ -68,6 +68,7 @@ class Guard:
         if id(a) in self.arrays:
             return a
         self.arrays[id(a)] = a, fingerprint(a, a.nbytes <= _WHOLE)
+        _become(self, _Locking)
         base = a
         with _mutex:
             while isinstance(base, _ndarray):
@@ -96,6 +97,7 @@ class Guard:
                             base.setflags(write=True)
         self.chain.clear()
         self.arrays.clear()
+        _become(self, Guard)
 
     def changed(self) -> Iterator[Any]:
         """The locked arrays that were changed all the same."""
@@ -103,8 +105,18 @@ class Guard:
             if fingerprint(a, a.nbytes <= _WHOLE) != before:
                 yield a
 
+
+class _Locking(Guard):
+    """One that has locked something, and lets go of that when it dies. Others die without running anything."""
+
+    __slots__ = ()
+
     def __del__(self) -> None:
         self.release()
+
+
+def _become(guard: Any, kind: type[Guard]) -> None:
+    guard.__class__ = kind
 
 
 def duplicate(a: Any) -> Any:
