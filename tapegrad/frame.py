@@ -42,7 +42,7 @@ class Frame:
         self.outer: tuple[Frame, ...] = ()
 
     def open(self) -> None:
-        tape = None if current.get() is None else running()
+        tape = running()
         self.home: FrameType | None = sys._getframe(1)
         caller = user_frame(self.home.f_back)
         self.caller: Place | None = None if caller is None else (caller.f_code, caller.f_lasti)

@@ -50,7 +50,7 @@ class Recording:
     ) -> None:
         self.aux: Any = None
         self.seals: list[tuple[Any, int, Entry, Any]] = []
-        self.last: frozenset[int] | None = None  # writes, once they are looked for
+        self.last: dict[int, int] | None = None  # writes, once they are looked for
         self.frame = frame = Frame(name, complete=complete)
         call = list(args)
         try:

@@ -46,8 +46,7 @@ def _decay(x: Any) -> Any:
     if np.iscomplexobj(x):
         return np.exp(np.where(np.real(x) > 0, -x, x))
     size = np.abs(x)
-    in_place = type(size) is np.ndarray and size.dtype.kind == "f"
-    return np.exp(np.negative(size, size), size) if in_place else np.exp(-size)
+    return np.exp(np.negative(size, size), size) if type(size) is np.ndarray else np.exp(-size)
 
 
 @primitive(elementwise=True)
@@ -93,10 +92,11 @@ def _log1pexp(x: Any) -> Any:
         return np.logaddexp(x, 0.0)
 
 
-def _real(name: str, x: Any, instead: str) -> None:
-    """Raise for complex numbers, of which there are several logarithms."""
+def _real(name: str, x: Any, instead: str) -> Any:
+    """Numbers as floats; raises for complex ones, of which there are several logarithms."""
     if np.iscomplexobj(x):
         raise InputError(f"{name} got complex numbers", "it is a function of real ones", f"write {instead}")
+    return _floats(x)
 
 
 @primitive(elementwise=True)
@@ -106,8 +106,7 @@ def softplus(x: Any) -> Any:
     >>> softplus(0.0), softplus(-40.0)
     (np.float64(0.6931471805599453), np.float64(4.248354255291589e-18))
     """
-    x = _floats(x)
-    _real("softplus", x, "numpy.log1p(numpy.exp(x))")
+    x = _real("softplus", x, "numpy.log1p(numpy.exp(x))")
     return _log1pexp(x)
 
 
@@ -118,8 +117,7 @@ def log_sigmoid(x: Any) -> Any:
     >>> log_sigmoid(0.0), log_sigmoid(-1000.0)
     (np.float64(-0.6931471805599453), np.float64(-1000.0))
     """
-    x = _floats(x)
-    _real("log_sigmoid", x, "-numpy.log1p(numpy.exp(-x))")
+    x = _real("log_sigmoid", x, "-numpy.log1p(numpy.exp(-x))")
     return -_log1pexp(-x)
 
 
@@ -130,8 +128,7 @@ def logcosh(x: Any) -> Any:
     >>> logcosh(0.0), logcosh(-1000.0)
     (np.float64(0.0), np.float64(999.3068528194401))
     """
-    x = _floats(x)
-    _real("logcosh", x, "numpy.log(numpy.cosh(x))")
+    x = _real("logcosh", x, "numpy.log(numpy.cosh(x))")
     size = np.abs(x)
     small = np.log1p(np.sinh(np.minimum(size, 1)) ** 2) / 2
     return np.where(size < 1, small, size - (_LN2 - np.log1p(np.exp(-size) ** 2)))[()]
@@ -146,8 +143,7 @@ def log1mexp(x: Any) -> Any:
     >>> log1mexp(1e-20), log1mexp(50.0)
     (np.float64(-46.051701859880914), np.float64(-1.9287498479639178e-22))
     """
-    x = _floats(x)
-    _real("log1mexp", x, "numpy.log(1 - numpy.exp(-x))")
+    x = _real("log1mexp", x, "numpy.log(1 - numpy.exp(-x))")
     small = x < _LN2
     near = np.log(np.where(small, -np.expm1(-x), 1))
     return np.where(small, near, np.log1p(-np.exp(-np.where(small, 1, x))))[()]

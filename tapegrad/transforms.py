@@ -95,8 +95,7 @@ class _ValueAndGrad(Derivative[P, R]):
             del call
             if self.has_aux:
                 out, aux = split_aux(out, self.title)
-                guard = frame.tape.guard
-                aux = lower(frame, aux, apart=bool(frame.outer) or (guard is not None and bool(guard.arrays)))
+                aux = lower(frame, aux, apart=bool(frame.outer))
             seed = _SEEDS.get(out._spec) if type(out) is Tracer and out._scope is frame.scope else None
             if seed is not None and not self.holomorphic:
                 index, out = out._index, out._value  # the usual case

@@ -44,13 +44,7 @@ def note_part(made: Tracer, source: Tracer, step: Step, index: int) -> None:
         if source._index is not index:
             note(made, source, step, index)
             return
-        view = getattr(source, "_view", None)
-        if view is None:
-            root, made._view = source, (source, (step,))
-        else:
-            root, path = view
-            made._view = root, None if path is None else (*path, step)
-        _keep(root, made)
+        _tie(made, source, step)
 
 
 def _note(made: Tracer, source: Tracer, step: Step | None) -> None:
@@ -61,13 +55,13 @@ def _note(made: Tracer, source: Tracer, step: Step | None) -> None:
         return
     if value.dtype != of.dtype:
         step = None  # a part of each element
+    _tie(made, source, step)
+
+
+def _tie(made: Tracer, source: Tracer, step: Step | None) -> None:
+    """Let a view know where it comes from, and the array there its view."""
     root, path = origin(source)
     made._view = root, None if step is None or path is None else (*path, step)
-    _keep(root, made)
-
-
-def _keep(root: Tracer, made: Tracer) -> None:
-    """Let an array know a view."""
     known = getattr(root, "_views", None)
     if known is None:
         root._views = [ref(made)]

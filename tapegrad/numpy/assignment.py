@@ -25,7 +25,7 @@ from ..primitives.partial import Partial, filled, partial, settled
 from ..primitives.rules import Placeholder
 from ..tape import Entry, Index, union
 from ..tracer import Blank, Spec, Tracer, blank, dtype_of, kind_in, plain, shape_of
-from ..views import WRITING, Changing, Path, are_known, become, outdate, walk
+from ..views import WRITING, Changing, Path, are_known, become, origin, outdate, walk
 from .joining import asarray
 from .scattering import add_at, is_basic, own, picked, scatter, scatter_all
 from .structure import copy
@@ -76,14 +76,7 @@ class Elements:
                 return
             if self.value is None:
                 self.value = np.zeros(shape_of(self.spec), dtype_of(self.spec))
-        if type(index) is not slice and not is_basic(index):
-            add_at(self.value, index, g)
-            return
-        part = self.value[index]
-        if type(part) is _ndarray and type(self.value) is _ndarray:
-            np.add(part, g, part)
-        else:
-            self.value[index] = part + g
+        add_at(self.value, index, g)
 
     def take(self, path: Path, index: Any) -> Any:
         """What stands at an index, which leaves a hole there."""
@@ -278,7 +271,7 @@ def assign(x: Tracer, index: Any, value: Any) -> None:
             f"the value is {x._value!r}, which is no array",
             "numpy.zeros_like, numpy.copy and numpy.stack make arrays that can be assigned to",
         )
-    root, path = getattr(x, "_view", None) or (x, ())
+    root, path = origin(x)
     if path is None or not are_known(root):
         raise AssignmentError(
             "assignment to a traced array that shares memory with another in a way that cannot be followed",

@@ -295,7 +295,7 @@ def _extremum(function: Any) -> None:
         won = np.equal(a, spread(y, shape, axis))
         if np.any(np.isnan(y)):
             won = won | np.isnan(a)
-        blocks = np.logical_or.reduce(won, tuple(range(len(shape))) if axis is None else axis)
+        blocks = np.logical_or.reduce(won, axis)
         if np.count_nonzero(won) == np.count_nonzero(blocks):  # one for each that has any
             return partial(np.broadcast_to(spread(g, shape, axis), shape), won)
         winners = np.count_nonzero(won, axis, keepdims=axis is not None)

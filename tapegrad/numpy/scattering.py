@@ -56,7 +56,11 @@ def scattered(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
 def add_at(target: Any, index: Any, g: Any) -> None:
     """Add `g` to an array at an index that is known to fit, repeated elements every time."""
     if is_basic(index):
-        target[index] += g
+        part = target[index]
+        if type(part) is np.ndarray:
+            np.add(part, g, part)
+        else:
+            target[index] = part + g
     elif type(index) is np.ndarray and index.dtype.kind in "iu" and target.ndim > 1 and target.flags.c_contiguous:
         width = math.prod(target.shape[1:])  # one element after the other is 4 times faster than row after row
         places = index.reshape(-1, 1).astype(np.intp) % len(target) * width + np.arange(width)

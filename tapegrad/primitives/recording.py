@@ -36,6 +36,7 @@ def enter(
         kind = type(leaf)
         if kind is _ndarray and leaf.dtype.kind in "fc":
             spec: Any = leaf.shape, leaf.dtype
+            # most of what comes is small and in one piece, and needs no call
             leaf = leaf.copy("K") if leaf.nbytes <= SMALL and leaf.flags.forc else scope.tape.enter(leaf)
         elif kind is float:
             spec = float
@@ -82,7 +83,8 @@ def _enter_again(frame: Frame, leaf: Tracer, argument: Any, k: int, fun: Any) ->
 def lower(frame: Frame, value: Any, apart: bool = False) -> Any:
     """A value that leaves the frame, as the frames around it see it: a tracer of theirs, or plain.
 
-    Where the tape lives on, what is plain is to be an array `apart` from those that the tape holds.
+    Where the tape lives on, what is plain is to be an array `apart` from those that the tape holds; what cannot be
+    written to, such as an argument that is locked, always is.
     """
     if isinstance(value, Tracer):
         scope = value._scope

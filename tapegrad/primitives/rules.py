@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import tree
 from ..errors import RuleError
-from ..guard import COPIED, lent
+from ..guard import lent
 from ..tracer import Spec, Tracer, alias, spec_of
 
 _ndarray = np.ndarray
@@ -147,13 +147,7 @@ def apart(call: Callable[..., Any]) -> Callable[..., Any]:
     def rule(*given: Any, **options: Any) -> Any:
         for v in given:
             if type(v) not in _IMMUTABLE:
-                given = tuple(
-                    [
-                        v.copy("K") if type(v) is _ndarray and v.nbytes <= COPIED
-                        else v if type(v) in _IMMUTABLE else _own(v)
-                        for v in given
-                    ]
-                )  # fmt: skip
+                given = tuple([v if type(v) in _IMMUTABLE else _own(v) for v in given])
                 break
         return call(*given, **{word: _own(v) for word, v in options.items()}) if options else call(*given)
 

@@ -69,7 +69,7 @@ def watching(frame: Frame) -> Watch:
     return watch
 
 
-def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any], last: frozenset[int] = frozenset()) -> Notes:
+def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any], last: dict[int, int]) -> Notes:
     """Go through the entries from the start; `tangents`, by index, has those of the inputs, and gets the others.
 
     `last` is what `last_writes` finds. Returns what it noticed.
@@ -87,26 +87,27 @@ def read(frame: Frame, entries: Sequence[Entry], tangents: dict[int, Any], last:
     return notes
 
 
-def last_writes(entries: Sequence[Entry], outputs: Sequence[tuple[int | None, Any]]) -> frozenset[int]:
-    """The writes to arrays that nobody reads afterwards as they were, by index, so that n of them cost n."""
-    if WRITES.isdisjoint([e[2] for e in entries]) or not UNFOLD.keys().isdisjoint([e[2] for e in entries]):
-        return frozenset()
+def last_writes(entries: Sequence[Entry], outputs: Sequence[tuple[int | None, Any]]) -> dict[int, int]:
+    """The writes to arrays that nobody reads afterwards as they were: by index, that of the array. So n cost n."""
+    forms = {e[2] for e in entries}
+    if WRITES.isdisjoint(forms) or not UNFOLD.keys().isdisjoint(forms):
+        return {}
     final: dict[int, int] = {}
     for e in entries:
         for parent in [edge[3] for edge in VIEW[e[2]](e)[3]] if DEFINITIONS[e[2]] is not None else e[4:5]:
             final[parent] = e[0]
     kept = {index for index, _ in outputs}
-    found = []
+    found = {}
     for e in entries:
         if e[2] in WRITES:
             array, *value = [edge[3] for edge in VIEW[e[2]](e)[3]]
             if final[array] == e[0] and array not in value and array not in kept:
-                found.append(e[0])
-    return frozenset(found)
+                found[e[0]] = array
+    return found
 
 
 def _read(
-    entries: Sequence[Entry], tangents: dict[int, Any], frame: Frame, scopes: Outer, last: frozenset[int] = frozenset()
+    entries: Sequence[Entry], tangents: dict[int, Any], frame: Frame, scopes: Outer, last: dict[int, int]
 ) -> None:
     bit, debug = frame.bit, debugging.get() or frame.tape.debug
     outer, tangent = bit - 1, tangents.get
@@ -114,7 +115,7 @@ def _read(
         if e[1] & bit:
             if e[2] in UNFOLD:
                 stretch, outputs = UNFOLD[e[2]](e)
-                _read(stretch, tangents, frame, scopes)
+                _read(stretch, tangents, frame, scopes, {})
                 t: Any = [tangent(index) for index in outputs]
             else:
                 if e[1] & outer:
@@ -122,7 +123,7 @@ def _read(
                 quick = PUSH[e[2]]
                 if e[0] in last:
                     assert quick is not None
-                    t = quick(e, bit, _taking(tangents, VIEW[e[2]](e)[3][0][3]))
+                    t = quick(e, bit, _taking(tangents, last[e[0]]))
                 else:
                     t = NotImplemented if quick is None else quick(e, bit, tangent)
                 if t is NotImplemented:
